@@ -1,0 +1,146 @@
+/**
+ * Reverse-mode differentiation: adds to a graph the nodes that compute dL/d(x).
+ *
+ * Nodes are visited from the loss backwards, only those that lie between a wanted input and the loss; each calls its
+ * operation's `vjp`. Nothing is built for inputs that need no derivative, so that frozen weights cost nothing and
+ * nothing is built below the lowest trainable. Broadcasting is undone here, once, for all rules.
+ *
+ * Values of a checkpointed region are computed again from the region's inputs when the backward pass reaches it, and not
+ * before: the recomputation depends on the cotangent that arrives.
+ */
+import { GraphError } from "../errors.ts";
+import { type Graph, type Node, reachable, type Value } from "./graph.ts";
+import { after } from "./ops/after.ts";
+import { add } from "./ops/add.ts";
+import { scalar } from "./ops/constant.ts";
+import { expand } from "./ops/expand.ts";
+import { reduceSum } from "./ops/reduce-sum.ts";
+import { reshape } from "./ops/reshape.ts";
+import { isOne, printShape, sameShape, type Shape } from "./shape.ts";
+import { isFloat } from "./dtype.ts";
+
+/**
+ * dL/dx for each x in `wanted`, shaped like x.
+ *
+ * @param loss a scalar; or any value, with `seed` as dL/d(loss)
+ * @throws GraphError if the loss does not depend on a wanted value, or an operation on the way has no derivative
+ */
+export function grad(loss: Value, wanted: readonly Value[], seed?: Value): Value[] {
+  const graph = loss.graph;
+  if (seed === undefined && loss.type.shape.length > 0) {
+    throw new GraphError({
+      where: loss.name,
+      what: "only a scalar can be differentiated without a seed",
+      got: printShape(loss.type.shape),
+    });
+  }
+  const path = reachable(graph, [loss]);
+  const active = dependents(path, wanted);
+  const cotangents = new Map<Value, Value>();
+  const again = new Recomputation(graph);
+  const accumulate = (value: Value, cotangent: Value) => {
+    const shaped = sumTo(cotangent, value.type.shape);
+    const sum = cotangents.get(value);
+    cotangents.set(value, sum === undefined ? shaped : add(sum, shaped));
+  };
+  accumulate(loss, seed ?? scalar(graph, 1, loss.type.dtype));
+
+  for (const node of path.reverse()) {
+    const needs = node.inputs.map((input) => active.has(input));
+    const incoming = node.outputs.map((output) => cotangents.get(output));
+    const first = incoming.find((cotangent) => cotangent !== undefined);
+    if (first === undefined || !needs.includes(true) || node.op.vjp === "zero") continue;
+    if (node.op.vjp === "unsupported") {
+      throw new GraphError({ where: node.outputs[0]!.name, what: `operation "${node.op.name}" has no derivative` });
+    }
+    const vjp = node.op.vjp;
+    const rule = () =>
+      vjp({
+        inputs: again.values(node, node.inputs, first),
+        outputs: again.values(node, node.outputs, first),
+        cotangents: incoming,
+        needs,
+        attrs: node.attrs,
+      });
+    graph.scope("backward", () =>
+      graph.scope(node.scope, () => {
+        rule().forEach((cotangent, i) => {
+          if (cotangent !== undefined && needs[i]) accumulate(node.inputs[i]!, cotangent);
+        });
+      }),
+    );
+  }
+  return wanted.map((value) => {
+    const cotangent = cotangents.get(value);
+    if (cotangent === undefined) {
+      throw new GraphError({
+        where: value.name,
+        what: "the loss does not depend on it",
+        hint: "a trainable that has no effect would never move: is the layer that it adapts part of the model?",
+      });
+    }
+    return cotangent;
+  });
+}
+
+/** Values through which a derivative flows: the wanted ones and whatever depends on them. */
+function dependents(path: readonly Node[], wanted: readonly Value[]): Set<Value> {
+  const active = new Set(wanted);
+  for (const node of path) {
+    if (node.op.vjp === "zero" || !node.inputs.some((input) => active.has(input))) continue;
+    for (const output of node.outputs) if (isFloat(output.type.dtype)) active.add(output);
+  }
+  return active;
+}
+
+/** Sums `x` over the axes along which `shape` had been stretched to x's shape. */
+export function sumTo(x: Value, shape: Shape): Value {
+  if (sameShape(x.type.shape, shape)) return x;
+  const extra = x.type.shape.length - shape.length;
+  if (extra < 0) return expand(x, shape);
+  const axes = x.type.shape.flatMap((d, i) => (i < extra || (isOne(shape[i - extra]!) && !isOne(d)) ? [i] : []));
+  return reshape(reduceSum(x, axes, true), shape);
+}
+
+/** Second computations of checkpointed regions. */
+class Recomputation {
+  readonly #graph: Graph;
+  readonly #copies = new Map<Value, Value>();
+  /** Inputs of a region, held back until its backward pass begins. */
+  readonly #held = new Map<string, Value>();
+
+  constructor(graph: Graph) {
+    this.#graph = graph;
+  }
+
+  /** `values` of `node`, or their recomputed copies if they are inner values of its region. */
+  values(node: Node, values: readonly Value[], cotangent: Value): Value[] {
+    const region = node.region;
+    if (region === undefined) return [...values];
+    return this.#graph.recompute(region, () => values.map((value) => this.#copy(value, region, cotangent)));
+  }
+
+  #copy(value: Value, region: number, cotangent: Value): Value {
+    const node = value.producer;
+    if (node?.region !== region) return value;
+    const known = this.#copies.get(value);
+    if (known !== undefined) return known;
+    const inputs = node.inputs.map((input) =>
+      input.producer?.region === region ? this.#copy(input, region, cotangent) : this.#hold(input, region, cotangent),
+    );
+    const outputs = this.#graph.scope("recompute", () =>
+      this.#graph.scope(node.scope, () => this.#graph.apply(node.op, inputs, node.attrs)),
+    );
+    node.outputs.forEach((output, i) => this.#copies.set(output, outputs[i]!));
+    return this.#copies.get(value)!;
+  }
+
+  #hold(input: Value, region: number, cotangent: Value): Value {
+    // Weights and feeds are there anyway; only values computed before the region would start it early.
+    if (input.producer === undefined || input.producer.op.name === "constant") return input;
+    const key = `${region}:${input.id}`;
+    const held = this.#held.get(key) ?? after(input, cotangent);
+    this.#held.set(key, held);
+    return held;
+  }
+}

@@ -1,0 +1,233 @@
+/**
+ * Dimensions and shapes.
+ *
+ * A dimension has a size, a name, or both: `D=896` is a width known when the graph is traced, `T` a number of tokens
+ * known when it runs. Unknown sizes are polynomials in their names with integer coefficients (`B*T`, `P+T`), kept in
+ * one canonical form, so that two of them are equal exactly when they print the same.
+ */
+import { ShapeError } from "../errors.ts";
+
+/** One dimension. `size` is absent while it is known by name only. */
+export interface Dim {
+  /** Letter or canonical polynomial: `"D"`, `"B*T"`, or `""` for an anonymous known size. */
+  readonly name: string;
+  readonly size?: number;
+}
+
+export type Shape = readonly Dim[];
+
+/** What callers may write for a dimension: a size, or the name of one that is known when the graph runs. */
+export type DimLike = number | string | Dim;
+
+/** Sizes of named dimensions, known when a graph runs. */
+export type DimSizes = Readonly<Record<string, number>>;
+
+/** @throws ShapeError if a size is not a whole number >= 0. */
+export function dim(value: DimLike, name = ""): Dim {
+  if (typeof value === "string") return { name: value };
+  if (typeof value === "object") return value;
+  if (!Number.isInteger(value) || value < 0) {
+    throw new ShapeError({ where: name || "shape", what: "not a dimension", got: value, expected: "an integer >= 0" });
+  }
+  return { name, size: value };
+}
+
+export function shapeOf(dims: readonly DimLike[]): Shape {
+  return dims.map((d) => dim(d));
+}
+
+/** `D=896`, `896` or `B*T`. */
+export function printDim(d: Dim): string {
+  if (d.size === undefined) return d.name;
+  return d.name === "" ? String(d.size) : `${d.name}=${d.size}`;
+}
+
+/** `[B, T, D=896]`. */
+export function printShape(shape: Shape): string {
+  return `[${shape.map(printDim).join(", ")}]`;
+}
+
+export function sameDim(a: Dim, b: Dim): boolean {
+  return a.size !== undefined || b.size !== undefined ? a.size === b.size : a.name === b.name;
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((d, i) => sameDim(d, b[i]!));
+}
+
+/** Of two equal dimensions, the one with a name. */
+export function named(a: Dim, b: Dim): Dim {
+  return a.name === "" ? b : a;
+}
+
+export function isOne(d: Dim): boolean {
+  return d.size === 1;
+}
+
+export function mulDim(a: Dim, b: Dim): Dim {
+  if (isOne(a)) return b;
+  if (isOne(b)) return a;
+  if (a.size !== undefined && b.size !== undefined) return { name: "", size: a.size * b.size };
+  return fromPolynomial(multiply(polynomial(a), polynomial(b)));
+}
+
+export function addDim(a: Dim, b: Dim): Dim {
+  if (a.size !== undefined && b.size !== undefined) return { name: "", size: a.size + b.size };
+  return fromPolynomial(add(polynomial(a), polynomial(b)));
+}
+
+export function subDim(a: Dim, b: Dim): Dim {
+  return addDim(a, mulDim({ name: "", size: -1 }, b));
+}
+
+/** Number of elements, as a dimension. */
+export function elementCount(shape: Shape): Dim {
+  return shape.reduce(mulDim, { name: "", size: 1 });
+}
+
+/**
+ * The dimension `d` with `total = d · Π others`, for `-1` in a reshape.
+ * @throws ShapeError if there is no such dimension.
+ */
+export function divideDim(total: Dim, others: Dim, where: string): Dim {
+  const fail = () =>
+    new ShapeError({ where, what: "elements do not divide evenly", got: `${printDim(total)} / ${printDim(others)}` });
+  if (isOne(others)) return total;
+  if (total.size !== undefined && others.size !== undefined) {
+    if (others.size === 0 || total.size % others.size !== 0) throw fail();
+    return { name: "", size: total.size / others.size };
+  }
+  const divisor = [...polynomial(others)];
+  const [monomial, coefficient] = divisor[0] ?? ["", 0];
+  if (divisor.length !== 1) throw fail();
+  const quotient = new Map<string, number>();
+  for (const [m, c] of polynomial(total)) {
+    const left = m === "" ? [] : m.split("*");
+    for (const factor of monomial === "" ? [] : monomial.split("*")) {
+      const at = left.indexOf(factor);
+      if (at < 0) throw fail();
+      left.splice(at, 1);
+    }
+    if (c % coefficient !== 0) throw fail();
+    quotient.set(left.join("*"), c / coefficient);
+  }
+  return fromPolynomial(quotient);
+}
+
+/**
+ * The size of a dimension, given those of the names in it.
+ * @throws ShapeError if a name has no size.
+ */
+export function sizeOf(d: Dim, sizes: DimSizes = {}): number {
+  if (d.size !== undefined) return d.size;
+  let total = 0;
+  for (const [monomial, coefficient] of polynomial(d)) {
+    let product = coefficient;
+    for (const factor of monomial === "" ? [] : monomial.split("*")) {
+      const size = sizes[factor];
+      if (size === undefined) {
+        throw new ShapeError({ where: printDim(d), what: `the size of "${factor}" is not known here` });
+      }
+      product *= size;
+    }
+    total += product;
+  }
+  return total;
+}
+
+export function sizesOf(shape: Shape, sizes: DimSizes = {}): number[] {
+  return shape.map((d) => sizeOf(d, sizes));
+}
+
+/** Sizes with no names left. @throws ShapeError if one is known by name only. */
+export function knownSizes(shape: Shape, where: string): number[] {
+  return shape.map((d) => {
+    if (d.size === undefined) {
+      throw new ShapeError({
+        where,
+        what: "needs sizes that are known when the graph is traced",
+        got: printShape(shape),
+      });
+    }
+    return d.size;
+  });
+}
+
+/**
+ * Numpy's broadcasting: trailing dimensions align, a missing dimension or one of size 1 stretches.
+ * @throws ShapeError naming both shapes.
+ */
+export function broadcastShapes(where: string, ...shapes: Shape[]): Shape {
+  const rank = Math.max(0, ...shapes.map((s) => s.length));
+  const result: Dim[] = [];
+  for (let i = 0; i < rank; i++) {
+    let d: Dim = { name: "", size: 1 };
+    for (const shape of shapes) {
+      const other = shape[shape.length - rank + i];
+      if (other === undefined || isOne(other)) continue;
+      if (isOne(d)) d = other;
+      else if (sameDim(d, other)) d = named(d, other);
+      else {
+        throw new ShapeError({ where, what: "shapes do not broadcast", got: shapes.map(printShape).join(" and ") });
+      }
+    }
+    result.push(d);
+  }
+  return result;
+}
+
+/** Index of an axis counted from the front; negative axes count from the back. @throws ShapeError */
+export function normalizeAxis(axis: number, rank: number, where: string): number {
+  const index = axis < 0 ? axis + rank : axis;
+  if (!Number.isInteger(axis) || index < 0 || index >= rank) {
+    throw new ShapeError({ where, what: "no such axis", got: axis, expected: `-${rank} to ${rank - 1}` });
+  }
+  return index;
+}
+
+/** Monomial (sorted factors joined by `*`, `""` for the constant) to coefficient. */
+type Polynomial = Map<string, number>;
+
+function polynomial(d: Dim): Polynomial {
+  if (d.size !== undefined) return new Map(d.size === 0 ? [] : [["", d.size]]);
+  const result: Polynomial = new Map();
+  for (const term of d.name.replaceAll("-", "+-").split("+")) {
+    if (term === "") continue;
+    const factors: string[] = [];
+    let coefficient = 1;
+    for (const factor of term.replace(/^-/, "-1*").split("*")) {
+      if (/^-?\d+$/.test(factor)) coefficient *= Number(factor);
+      else factors.push(factor);
+    }
+    result.set(factors.sort().join("*"), coefficient);
+  }
+  return result;
+}
+
+function fromPolynomial(p: Polynomial): Dim {
+  const terms = [...p].filter(([, c]) => c !== 0).sort(([a], [b]) => (a < b ? 1 : a > b ? -1 : 0));
+  if (terms.length === 0) return { name: "", size: 0 };
+  if (terms.length === 1 && terms[0]![0] === "") return { name: "", size: terms[0]![1] };
+  const printed = terms.map(([m, c]) => (m === "" ? String(c) : c === 1 ? m : `${c}*${m}`));
+  return { name: printed.join("+").replaceAll("+-", "-") };
+}
+
+function multiply(a: Polynomial, b: Polynomial): Polynomial {
+  const result: Polynomial = new Map();
+  for (const [ma, ca] of a) {
+    for (const [mb, cb] of b) {
+      const key = [ma, mb]
+        .flatMap((m) => (m === "" ? [] : m.split("*")))
+        .sort()
+        .join("*");
+      result.set(key, (result.get(key) ?? 0) + ca * cb);
+    }
+  }
+  return result;
+}
+
+function add(a: Polynomial, b: Polynomial): Polynomial {
+  const result = new Map(a);
+  for (const [m, c] of b) result.set(m, (result.get(m) ?? 0) + c);
+  return result;
+}

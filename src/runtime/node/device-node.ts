@@ -1,0 +1,163 @@
+/**
+ * ONNX Runtime as a device, in a thread of its own: runs block the thread that makes them, and the main thread has
+ * signals, progress bars and requests to attend to.
+ */
+import { Worker } from "node:worker_threads";
+import { EngineError } from "../../errors.ts";
+import type { Graph } from "../../ir/graph.ts";
+import { optimize } from "../../ir/passes/index.ts";
+import { sizesOf } from "../../ir/shape.ts";
+import { lower } from "../../onnx/lower.ts";
+import { encodeModel, type FileSlice } from "../../onnx/model.ts";
+import { elementBytes } from "../../ir/dtype.ts";
+import { sizeOfShape } from "../../ir/ndarray.ts";
+import { bindSizes } from "../bind.ts";
+import type { CompileOptions, Device, Executable, FileTensor, Tensor } from "../runtime.ts";
+import { SENTINEL } from "./in-place-node.ts";
+import type { CompiledModel, Message, Reply, Request } from "./protocol-node.ts";
+
+export interface OrtOptions {
+  /** Default: "cpu". */
+  readonly device?: "cpu" | "webgpu";
+  /** Threads of the engine. Default: one per core. */
+  readonly threads?: number;
+}
+
+/** Starts the engine. @throws EngineError if it cannot be loaded */
+export async function ortDevice(options: OrtOptions = {}): Promise<Device> {
+  const device = new OrtDevice(options.device ?? "cpu");
+  await device.open(options.threads ?? 0);
+  return device;
+}
+
+class OrtDevice implements Device {
+  readonly kind: "cpu" | "webgpu";
+  readonly #worker = new Worker(new URL("./worker-node.js", import.meta.url));
+  readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
+  readonly #mapped = new Map<string, FileTensor>();
+  #nextId = 1;
+  /** Why nothing can be asked any more. */
+  #ended: EngineError | undefined;
+
+  constructor(kind: "cpu" | "webgpu") {
+    this.kind = kind;
+    // A device that waits for nothing does not keep the process alive.
+    this.#worker.unref();
+    this.#worker.on("message", (reply: Reply) => this.#settle(reply));
+    this.#worker.on("error", (cause) =>
+      this.#end(
+        new EngineError({
+          what: "the engine's thread failed",
+          cause,
+          got: cause instanceof Error ? cause.message : undefined,
+        }),
+      ),
+    );
+    this.#worker.on("exit", () => this.#end(new EngineError({ what: "the device has been disposed" })));
+  }
+
+  async open(threads: number): Promise<void> {
+    await this.#ask({ type: "open", options: { device: this.kind, threads } });
+  }
+
+  async compile(graph: Graph, options: CompileOptions = {}): Promise<Executable> {
+    const optimized = optimize(graph, { device: this.kind, typicalSizes: options.typicalSizes ?? {} });
+    const weights = new Map<string, FileSlice>();
+    for (const name of options.frozen ?? []) {
+      const file = this.#mapped.get(name);
+      if (file !== undefined) weights.set(name, fileSlice(file));
+    }
+    const inPlace = this.kind === "cpu";
+    const lowered = lower(optimized, { device: this.kind, weights, ...(inPlace ? { sentinel: SENTINEL } : {}) });
+    const states = optimized.inputs.filter(({ kind, value }) => kind === "state" && !weights.has(value.name));
+    const compiled: CompiledModel = {
+      model: encodeModel(lowered.onnx),
+      states: states.map(({ value: { name, type } }) => ({ name, dtype: type.dtype, dims: sizesOf(type.shape) })),
+      updates: [...lowered.updates].map(([state, output]) => ({ state, output })),
+      outputs: [...lowered.outputs].map(([name, output]) => ({
+        name,
+        output,
+        dtype: optimized.outputs.get(name)!.type.dtype,
+      })),
+      prepack: options.prepack ?? false,
+      ...(options.optimizedModelPath === undefined ? {} : { optimizedModelPath: options.optimizedModelPath }),
+    };
+    const executable = (await this.#ask({ type: "compile", compiled })) as number;
+    const feedTypes = new Map(
+      optimized.inputs.filter(({ kind }) => kind === "feed").map(({ value }) => [value.name, value.type]),
+    );
+    return {
+      run: async (feeds) => {
+        const sizes = bindSizes(feedTypes, feeds);
+        const given: Record<string, Tensor> = {};
+        for (const name of feedTypes.keys()) given[name] = feeds[name]!;
+        for (const [name, shape] of lowered.shapeInputs) given[name] = int64Vector(sizesOf(shape, sizes));
+        const shapes = Object.fromEntries(
+          [...optimized.outputs].map(([name, value]) => [name, sizesOf(value.type.shape, sizes)]),
+        );
+        return (await this.#ask({ type: "run", executable, feeds: given, shapes })) as Record<string, Tensor>;
+      },
+      dispose: async () => {
+        if (this.#ended === undefined) await this.#ask({ type: "release", executable });
+      },
+    };
+  }
+
+  async write(name: string, tensor: Tensor): Promise<void> {
+    this.#mapped.delete(name);
+    await this.#ask({ type: "write", name, tensor });
+  }
+
+  async map(name: string, tensor: FileTensor): Promise<void> {
+    this.#mapped.set(name, tensor);
+    await this.#ask({ type: "map", name, tensor });
+  }
+
+  async read(name: string): Promise<Tensor> {
+    return (await this.#ask({ type: "read", name })) as Tensor;
+  }
+
+  async free(name: string): Promise<void> {
+    this.#mapped.delete(name);
+    await this.#ask({ type: "free", name });
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#ended !== undefined) return;
+    await this.#ask({ type: "close" });
+    await this.#worker.terminate();
+  }
+
+  #ask(request: Request): Promise<unknown> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId++;
+      this.#waiting.set(id, { resolve, reject });
+      this.#worker.ref();
+      const message: Message = { id, request };
+      this.#worker.postMessage(message);
+    });
+  }
+
+  #settle(reply: Reply): void {
+    const waiting = this.#waiting.get(reply.id);
+    this.#waiting.delete(reply.id);
+    if (this.#waiting.size === 0) this.#worker.unref();
+    if (reply.ok) waiting?.resolve(reply.value);
+    else waiting?.reject(new EngineError(reply.problem));
+  }
+
+  #end(reason: EngineError): void {
+    this.#ended ??= reason;
+    for (const { reject } of this.#waiting.values()) reject(this.#ended);
+    this.#waiting.clear();
+  }
+}
+
+function fileSlice({ dtype, shape, path, byteOffset }: FileTensor): FileSlice {
+  return { path, byteOffset, byteLength: sizeOfShape(shape) * elementBytes(dtype) };
+}
+
+function int64Vector(values: readonly number[]): Tensor {
+  return { dtype: "int64", shape: [values.length], data: BigInt64Array.from(values, BigInt) };
+}

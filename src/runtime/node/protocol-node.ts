@@ -1,0 +1,50 @@
+/** What the main thread and the engine's thread say to each other. Everything here survives structured cloning. */
+import type { DType } from "../../ir/dtype.ts";
+import type { Problem } from "../../errors.ts";
+import type { FileTensor, Tensor } from "../runtime.ts";
+
+export interface EngineOptions {
+  readonly device: "cpu" | "webgpu";
+  /** Threads of the engine's own pool; 0 lets it choose (one per core). */
+  readonly threads: number;
+}
+
+/** A model, and which of its inputs and outputs are states. */
+export interface CompiledModel {
+  readonly model: Uint8Array;
+  /** State inputs: name, type, and the dimensions under which this model sees the buffer. */
+  readonly states: readonly { readonly name: string; readonly dtype: DType; readonly dims: readonly number[] }[];
+  /** Output name to the state that it replaces. */
+  readonly updates: readonly { readonly output: string; readonly state: string }[];
+  /** Other outputs: name in the model, name in the results. */
+  readonly outputs: readonly { readonly output: string; readonly name: string; readonly dtype: DType }[];
+  readonly sentinel?: string;
+  readonly prepack: boolean;
+  readonly optimizedModelPath?: string;
+}
+
+export type Request =
+  | { readonly type: "open"; readonly options: EngineOptions }
+  | { readonly type: "compile"; readonly compiled: CompiledModel }
+  | {
+      readonly type: "run";
+      readonly executable: number;
+      readonly feeds: Readonly<Record<string, Tensor>>;
+      /** Shapes of the results, by name. */
+      readonly shapes: Readonly<Record<string, readonly number[]>>;
+    }
+  | { readonly type: "release"; readonly executable: number }
+  | { readonly type: "write"; readonly name: string; readonly tensor: Tensor }
+  | { readonly type: "map"; readonly name: string; readonly tensor: FileTensor }
+  | { readonly type: "read"; readonly name: string }
+  | { readonly type: "free"; readonly name: string }
+  | { readonly type: "close" };
+
+export interface Message {
+  readonly id: number;
+  readonly request: Request;
+}
+
+export type Reply =
+  | { readonly id: number; readonly ok: true; readonly value: unknown }
+  | { readonly id: number; readonly ok: false; readonly problem: Problem };
