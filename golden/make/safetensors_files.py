@@ -50,11 +50,14 @@ tensors = {
     "empty": torch.zeros(0, 3),
     "scalar": torch.tensor(2.5),
     "größe/重み/😀": torch.tensor([1.0]),
-    "\uff5e after the surrogates in UTF-16 only": torch.tensor([2.0]),
+    "\uff5e sorts before the next name in UTF-8 only": torch.tensor([2.0]),
+    "😀 sorts after it": torch.tensor([5.0]),
     'a "quoted"\\name\nwith\tcontrols\x01': torch.tensor([3.0]),
     "__proto__": torch.tensor([4.0]),
 }
 save_file(tensors, folder / "reference.safetensors", metadata={"größe": 'über "alles"\n'})
+
+(folder / "reference.safetensors").chmod(0o644)
 
 content = (folder / "reference.safetensors").read_bytes()
 expected = {

@@ -98,12 +98,29 @@ export class Graph {
 
   /** Adds a node and returns its outputs. @throws ShapeError from the operation's `infer`. */
   apply<A extends Attrs>(op: Op<A>, inputs: readonly Value[], attrs: A): readonly Value[] {
+    return this.#add(op, inputs, attrs, {
+      scope: this.#scopes.join("."),
+      ...(this.#region === undefined ? {} : { region: this.#region }),
+      ...(this.#recomputes === undefined ? {} : { recomputes: this.#recomputes }),
+    });
+  }
+
+  /** Adds a copy of a node of another graph, with its scope and marks, on other inputs. */
+  copy(node: Node, inputs: readonly Value[]): readonly Value[] {
+    return this.#add(node.op, inputs, node.attrs, node);
+  }
+
+  #add<A extends Attrs>(
+    op: Op<A>,
+    inputs: readonly Value[],
+    attrs: A,
+    { scope, region, recomputes }: Pick<Node, "scope" | "region" | "recomputes">,
+  ): readonly Value[] {
     for (const input of inputs) this.#own(input);
     const types = op.infer(
       inputs.map((input) => input.type),
       attrs,
     );
-    const scope = this.#scopes.join(".");
     const outputs: Value[] = [];
     const node: Node = {
       id: this.#nextId++,
@@ -112,8 +129,8 @@ export class Graph {
       outputs,
       attrs,
       scope,
-      ...(this.#region === undefined ? {} : { region: this.#region }),
-      ...(this.#recomputes === undefined ? {} : { recomputes: this.#recomputes }),
+      ...(region === undefined ? {} : { region }),
+      ...(recomputes === undefined ? {} : { recomputes }),
     };
     for (const type of types) {
       const id = this.#nextId++;

@@ -1,5 +1,5 @@
 /** A graph as text: one line per node, with named dimensions. */
-import type { Graph, Node, Value } from "./graph.ts";
+import { Graph, type Node, type Value } from "./graph.ts";
 import type { Type } from "./op.ts";
 import { printShape } from "./shape.ts";
 
@@ -39,6 +39,7 @@ function ref(value: Value): string {
 }
 
 function printAttr(value: unknown): string {
+  if (value instanceof Graph) return `{\n${printGraph(value)}}`;
   if (Array.isArray(value) && value.every((d) => typeof d === "object" && d !== null && "name" in d)) {
     return printShape(value);
   }

@@ -1,9 +1,10 @@
 /** The judge: runs a graph in float64 by each operation's `evaluate`. Slow, and as plain as possible. */
 import { EngineError } from "../errors.ts";
 import { allocate } from "../ir/dtype.ts";
-import { type Graph, reachable, results, type Value } from "../ir/graph.ts";
+import { evaluate } from "../ir/evaluate.ts";
+import { type Graph, results, type Value } from "../ir/graph.ts";
 import { ndarray, type NdArray } from "../ir/ndarray.ts";
-import { type DimSizes, sizesOf } from "../ir/shape.ts";
+import type { DimSizes } from "../ir/shape.ts";
 import { bindSizes } from "./bind.ts";
 import type { Device, Tensor } from "./runtime.ts";
 
@@ -32,16 +33,8 @@ export function interpret(
     }),
   );
   const allSizes = bindSizes(types, typed, sizes);
-  const values = new Map<Value, NdArray>(graph.inputs.map(({ value }) => [value, inputs[value.name]!]));
-  for (const node of reachable(graph, results(graph))) {
-    const shapes = node.outputs.map((output) => sizesOf(output.type.shape, allSizes));
-    const arrays = node.op.evaluate(
-      node.inputs.map((input) => values.get(input)!),
-      node.attrs,
-      shapes,
-    );
-    node.outputs.forEach((output, i) => values.set(output, arrays[i]!));
-  }
+  const given = new Map(graph.inputs.map(({ value }) => [value, inputs[value.name]!]));
+  const values = evaluate(graph, given, results(graph), allSizes);
   const of = (value: Value): NdArray => {
     const array = values.get(value);
     if (array === undefined) throw new EngineError({ where: value.name, what: "value was not computed" });

@@ -114,7 +114,7 @@ function otherKind(start: Uint8Array): string | undefined {
  */
 export function parseHeader(bytes: Uint8Array, context: HeaderContext): Header {
   const { path, fileBytes } = context;
-  const json = new StrictJson(decodeUtf8(bytes, path), `${path}: header`);
+  const json = new StrictJson(decodeUtf8(bytes, path), `${path}: header`, REWRITE);
   const dataOffset = LENGTH_BYTES + bytes.byteLength;
   const found: TensorEntry[] = [];
   const metadata: Record<string, string> = Object.create(null) as Record<string, string>;
@@ -176,12 +176,19 @@ function parseTensor(json: StrictJson, name: string, { path }: HeaderContext, da
     throw new FormatError({ where, what: `has no ${missing.map(([field]) => field).join(", no ")}`, hint: REWRITE });
   }
   if (!isDtype(dtype)) {
-    throw new FormatError({ where, what: "unknown dtype", got: quote(dtype), expected: DTYPES.join(", ") });
+    throw new FormatError({
+      where,
+      what: "unknown dtype",
+      got: quote(dtype),
+      expected: DTYPES.join(", "),
+      hint: REWRITE,
+    });
   }
   const [begin = 0, end = 0] = offsets;
   const expected = byteLengthOf(dtype, shape);
   const what = `${dtype} [${shape.join(", ")}]`;
-  if (typeof expected === "string") throw new FormatError({ where, what: `${what} cannot be: ${expected}` });
+  if (typeof expected === "string")
+    throw new FormatError({ where, what: `${what} cannot be: ${expected}`, hint: REWRITE });
   if (begin > end) {
     throw new FormatError({
       where,

@@ -22,6 +22,8 @@ import { quote, StrictJson } from "./strict-json.ts";
 const SINGLE_FILE = "model.safetensors";
 const INDEX_FILE = "model.safetensors.index.json";
 
+const REFETCH = "the index is damaged or not one of safetensors files: check the path, or download it again";
+
 /** Problems of one kind that a message lists before it only counts. */
 const LISTED = 10;
 
@@ -136,13 +138,14 @@ async function readIndex(path: string): Promise<string> {
       what: "the index is too long",
       got: `${bytes} bytes`,
       expected: `at most ${MAX_HEADER_BYTES}`,
+      hint: REFETCH,
     });
   }
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(await readFile(path));
   } catch (error) {
     if (error instanceof TypeError && !("syscall" in error)) {
-      throw new FormatError({ where: path, what: "the index is not UTF-8", cause: error });
+      throw new FormatError({ where: path, what: "the index is not UTF-8", hint: REFETCH, cause: error });
     }
     throw asFormatError(error, path, "cannot be read");
   }
@@ -150,7 +153,7 @@ async function readIndex(path: string): Promise<string> {
 
 /** Tensor name to shard name, in the order of the file. */
 function parseIndex(text: string, path: string): Map<string, string> {
-  const json: StrictJson = new StrictJson(text, path);
+  const json: StrictJson = new StrictJson(text, path, REFETCH);
   let weightMap: Map<string, string> | undefined;
   json.object("the index", (key) => {
     if (key !== "weight_map") return json.skip(`${quote(key)} of the index`);
@@ -160,7 +163,7 @@ function parseIndex(text: string, path: string): Map<string, string> {
   });
   json.end();
   if (weightMap === undefined) {
-    json.fail("the index has no weight_map", { hint: "this is not an index of safetensors files: check the path" });
+    json.fail("the index has no weight_map", {});
   }
   return weightMap;
 }

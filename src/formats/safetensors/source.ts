@@ -39,7 +39,8 @@ export class FileSource {
       const real = await realpath(path);
       const found = await stat(real);
       // A named pipe would block and a device would never end.
-      if (!found.isFile()) throw new FormatError({ where: path, what: "is not a regular file" });
+      if (!found.isFile())
+        throw new FormatError({ where: path, what: "is not a regular file", hint: "give the path of a file" });
       return new FileSource(real, found);
     } catch (error) {
       throw asFormatError(error, path, "cannot be read");

@@ -19,15 +19,18 @@ const SURROGATE = /\p{Surrogate}/u;
 export class StrictJson {
   readonly #text: string;
   readonly #subject: string;
+  readonly #hint: string;
   #at = 0;
 
   /**
    * @param text the whole text.
    * @param subject what the text is, for messages: `"/models/a.safetensors: header"`.
+   * @param hint what a person can do when the text is not as it should be.
    */
-  constructor(text: string, subject: string) {
+  constructor(text: string, subject: string, hint: string) {
     this.#text = text;
     this.#subject = subject;
+    this.#hint = hint;
   }
 
   /**
@@ -42,7 +45,7 @@ export class StrictJson {
     this.#items("}", about, () => {
       const key = this.string(`a name in ${about}`);
       if (seen.has(key)) {
-        this.fail(`${about} has the name ${quote(key)} twice`, { hint: "write the file again with different names" });
+        this.fail(`${about} has the name ${quote(key)} twice`, {});
       }
       seen.add(key);
       if (this.#peek() !== ":") this.#malformed(`":" after ${quote(key)}`);
@@ -65,7 +68,7 @@ export class StrictJson {
     let end = start;
     do {
       end = this.#text.indexOf('"', end + 1);
-      if (end < 0) this.#malformed(`a closing quote for the string at character ${start}`);
+      if (end < 0) this.#malformed("a closing quote");
     } while (this.#isEscaped(end, start));
     let value: unknown;
     try {
@@ -109,7 +112,7 @@ export class StrictJson {
 
   /** Throws about the text as a whole. */
   fail(what: string, details: { got?: unknown; expected?: unknown; hint?: string; cause?: unknown }): never {
-    throw new FormatError({ where: this.#subject, what, ...details });
+    throw new FormatError({ where: this.#subject, what, hint: this.#hint, ...details });
   }
 
   #open(bracket: string, about: string, kind: string): void {

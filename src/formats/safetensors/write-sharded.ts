@@ -23,7 +23,7 @@ export interface ShardedOptions extends WriteOptions {
  * `model.safetensors` when one file is enough. Tensors go to the files in the order in which they are given.
  *
  * Every file is whole on the disk before the first takes its name; then files of an earlier checkpoint under these names
- * are removed. When writing fails, the folder is as it was.
+ * are removed. When a file cannot be written in full, the folder is as it was.
  *
  * @param dir the folder; it is made if it does not exist.
  * @returns names of the files, the index last.

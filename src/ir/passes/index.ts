@@ -1,12 +1,25 @@
 /** Passes that every graph goes through before an engine sees it, in order. */
 import type { Graph } from "../graph.ts";
+import { mergeCommonSubexpressions } from "./common-subexpressions.ts";
+import { removeDeadCode } from "./dead-code.ts";
+import { foldConstants } from "./fold-constants.ts";
+import { orderInPlace } from "./in-place.ts";
+import { reassociate } from "./reassociate.ts";
+import { tileUpdates } from "./tile-updates.ts";
 
 export interface PassOptions {
-  readonly device: "cpu" | "webgpu" | "interp";
+  readonly device: "cpu" | "webgpu";
   /** Typical sizes of named dimensions, for choices by cost. */
   readonly typicalSizes: Readonly<Record<string, number>>;
 }
 
-export function optimize(graph: Graph, _options: PassOptions): Graph {
-  return graph;
+export function optimize(graph: Graph, { device, typicalSizes }: PassOptions): Graph {
+  let result = removeDeadCode(graph);
+  result = foldConstants(result);
+  result = mergeCommonSubexpressions(result);
+  result = reassociate(result, typicalSizes);
+  result = mergeCommonSubexpressions(result);
+  // A GPU gets new buffers for new states, and has no cache to tile for.
+  if (device === "webgpu") return result;
+  return tileUpdates(orderInPlace(result));
 }

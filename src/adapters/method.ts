@@ -1,0 +1,58 @@
+/**
+ * The contract of a tuning method: which parameters it adds to a layer, what the layer computes with them, and what its
+ * weight becomes when they are merged into it. One file per method; shared code asks these questions and no others.
+ */
+import type { Value } from "../ir/graph.ts";
+import type { Layer, LayerCall, ParameterSpec } from "../nn/module.ts";
+
+/** Settings that every method has. Methods add their own. */
+export interface MethodConfig {
+  /** Rank r >= 1. */
+  readonly r: number;
+  /** Scales the update: scaling = alpha / r. */
+  readonly alpha: number;
+}
+
+export interface Method<C> {
+  /** Registry name, and PEFT's `peft_type` in lower case. */
+  readonly name: string;
+  /** Where it was published. */
+  readonly source: string;
+  /** Checks a configuration and fills in defaults. @throws ConfigError naming every bad value */
+  configure(options: Partial<C>): C;
+  /**
+   * What it adds to a layer; names are relative to the layer. An empty list leaves the layer alone.
+   * @throws ConfigError if the layer cannot be adapted with this configuration
+   */
+  parameters(layer: Layer, config: C): readonly ParameterSpec[];
+  /** The layer's output before the bias. */
+  forward(call: AdapterCall<C>): Value;
+  /**
+   * The weight that makes the base layer compute the same: need not be a sum. Absent: the method cannot be merged, and
+   * `unmergeable` says why.
+   */
+  merged?(call: MergeCall<C>): Value;
+  readonly unmergeable?: string;
+}
+
+/** A layer's call, with the adapter's own parameters. */
+export interface AdapterCall<C> extends LayerCall {
+  readonly config: C;
+  /** The adapter's parameters by their relative names. */
+  readonly parameters: Readonly<Record<string, Value>>;
+  /**
+   * Randomness for this layer and step; present while training. `seed` is an int32 scalar that changes with every step,
+   * `stream` differs from layer to layer.
+   */
+  readonly random?: { readonly seed: Value; readonly stream: number };
+  /** The output computed so far: that of the base, or of the adapters before this one. */
+  previous(): Value;
+}
+
+export interface MergeCall<C> {
+  readonly layer: Layer;
+  readonly config: C;
+  readonly parameters: Readonly<Record<string, Value>>;
+  /** The layer's weight W. */
+  readonly weight: Value;
+}

@@ -1,0 +1,48 @@
+/** PNG files from pixels and from SVG. Text is drawn with a font that comes with the package, on any machine alike. */
+
+import { fileURLToPath } from "node:url";
+import { Resvg } from "@resvg/resvg-js";
+import { encode } from "fast-png";
+
+const FONT_FILES = ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf"].map((name) =>
+  fileURLToPath(import.meta.resolve(`dejavu-fonts-ttf/ttf/${name}`)),
+);
+
+/**
+ * Draws an SVG picture.
+ * @param scale pixels of the result for one unit of the picture. Default 2, for screens with a high density
+ * @returns the bytes of a PNG file
+ */
+export function svgToPng(svg: string, scale = 2): Uint8Array {
+  const picture = new Resvg(svg, {
+    fitTo: { mode: "zoom", value: scale },
+    font: {
+      loadSystemFonts: false,
+      fontFiles: FONT_FILES,
+      defaultFontFamily: "DejaVu Sans",
+      sansSerifFamily: "DejaVu Sans",
+    },
+  });
+  return picture.render().asPng();
+}
+
+/**
+ * A PNG file of an image, as a `data:` address for an SVG `<image>`. It is enlarged here, because programs that show
+ * SVG differ in whether they smooth enlarged images.
+ * @param pixels [3, side, side] bytes: the planes of red, green and blue
+ * @param factor each pixel becomes factor × factor pixels
+ */
+export function pngDataUri(pixels: Uint8Array, side: number, factor: number): string {
+  const width = side * factor;
+  const data = new Uint8Array(3 * width * width);
+  for (let y = 0; y < width; y++) {
+    for (let x = 0; x < width; x++) {
+      const from = Math.floor(y / factor) * side + Math.floor(x / factor);
+      for (let channel = 0; channel < 3; channel++) {
+        data[3 * (y * width + x) + channel] = pixels[channel * side * side + from] ?? 0;
+      }
+    }
+  }
+  const png = encode({ width, height: width, data, channels: 3, depth: 8 });
+  return `data:image/png;base64,${Buffer.from(png).toString("base64")}`;
+}

@@ -1,0 +1,97 @@
+/**
+ * What layers and models are made of: parameters with names and shapes, layers that adapters can find by name, and the
+ * tracing in which a model writes itself into a graph.
+ */
+import type { Graph, Value } from "../ir/graph.ts";
+import type { ConvOptions } from "../ir/ops/conv.ts";
+import type { DimSizes } from "../ir/shape.ts";
+import type { Init } from "./init.ts";
+
+/** A parameter: float32, named as in the model's checkpoint. */
+export interface ParameterSpec {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly init: Init;
+}
+
+/** A layer that adapters can work on. */
+export type Layer = LinearLayer | ConvLayer;
+
+export interface LinearLayer {
+  readonly kind: "linear";
+  /** Such as `model.layers.0.self_attn.q_proj`. */
+  readonly name: string;
+  /** Name of the weight, W [out, in]. */
+  readonly weight: string;
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+}
+
+export interface ConvLayer {
+  readonly kind: "conv2d";
+  readonly name: string;
+  /** Name of the weight, W [out, in / groups, kh, kw]. */
+  readonly weight: string;
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+  readonly kernel: readonly [number, number];
+  readonly options: ConvOptions;
+}
+
+/** What surrounds a model while it is traced. */
+export interface Tracing {
+  readonly graph: Graph;
+  /** Whether dropout and the like are on. */
+  readonly training: boolean;
+  /** Sizes that named dimensions will usually have, for choices by cost. */
+  readonly typicalSizes: DimSizes;
+  /** The value of a parameter, by name. */
+  parameter(name: string, shape: readonly number[]): Value;
+  /** Adapters at work. Absent: the base model, untouched. */
+  readonly adapt?: LayerHook;
+}
+
+/**
+ * Called for every layer with its input; returns the layer's output before the bias. `layer.output()` is what the base
+ * computes, built only when asked for.
+ */
+export type LayerHook = (call: LayerCall) => Value;
+
+export interface LayerCall {
+  readonly tracing: Tracing;
+  readonly layer: Layer;
+  readonly x: Value;
+  /** The layer's own weight, W. Built when asked for, since some storages have to compute it. */
+  weight(): Value;
+  /** The layer with another weight of W's shape, without bias. */
+  apply(x: Value, weight: Value): Value;
+  /** What the layer computes without adapters and without bias: `apply(x, weight())`. */
+  output(): Value;
+}
+
+/** A model: what it is made of, and how it writes itself into a graph. `I` are its inputs. */
+export interface Model<I> {
+  readonly parameters: readonly ParameterSpec[];
+  readonly layers: readonly Layer[];
+  forward(tracing: Tracing, inputs: I): Value;
+}
+
+/** Runs `layer` on x with the adapters of the tracing, before the bias. */
+export function callLayer(
+  tracing: Tracing,
+  layer: Layer,
+  x: Value,
+  shape: readonly number[],
+  apply: (x: Value, weight: Value) => Value,
+): Value {
+  return tracing.graph.scope(layer.name, () => {
+    const weight = () => tracing.parameter(layer.weight, shape);
+    const output = () => apply(x, weight());
+    return tracing.adapt?.({ tracing, layer, x, weight, apply, output }) ?? output();
+  });
+}
+
+/** Number of elements of all parameters together. */
+export function countElements(parameters: readonly { readonly shape: readonly number[] }[]): number {
+  return parameters.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+}
