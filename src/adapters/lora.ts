@@ -72,10 +72,20 @@ export const lora: Method<LoraConfig> = {
       throw new ConfigError({ where: "lora: r", what: "not a rank", got: r, expected: "an integer >= 1" });
     }
     if (!Number.isFinite(alpha)) {
-      throw new ConfigError({ where: "lora: alpha", what: "not a number", got: String(alpha), expected: "a finite number" });
+      throw new ConfigError({
+        where: "lora: alpha",
+        what: "not a number",
+        got: String(alpha),
+        expected: "a finite number",
+      });
     }
     if (!(dropout >= 0 && dropout < 1)) {
-      throw new ConfigError({ where: "lora: dropout", what: "not a probability", got: dropout, expected: "0 <= p < 1" });
+      throw new ConfigError({
+        where: "lora: dropout",
+        what: "not a probability",
+        got: dropout,
+        expected: "0 <= p < 1",
+      });
     }
     if (dropout > 0 && form === "weight") {
       throw new ConfigError({
@@ -180,4 +190,3 @@ function chooseForm({ config, layer, x, tracing, random }: AdapterCall<LoraConfi
 export function cheaperForm(b: number, i: number, o: number): "activation" | "weight" {
   return b * (i + o) > i * o ? "weight" : "activation";
 }
-

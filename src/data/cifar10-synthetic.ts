@@ -6,7 +6,7 @@
 
 import { ConfigError } from "../errors.ts";
 import { IMAGE_BYTES, IMAGE_SIDE } from "./image-dataset.ts";
-import { Random } from "./shuffle.ts";
+import { Random } from "../random.ts";
 
 /** The names of the ten figures, in the order of their class numbers. */
 export const SYNTHETIC_CLASS_NAMES: readonly string[] = [

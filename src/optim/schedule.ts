@@ -44,7 +44,12 @@ export const SCHEDULES = Object.keys(DECAYS) as ScheduleName[];
 export function schedule(name: ScheduleName, options: ScheduleOptions): Schedule {
   const decay: Decay | undefined = DECAYS[name];
   if (decay === undefined) {
-    throw new ConfigError({ where: "lr_scheduler_type", what: "no such schedule", got: name, expected: SCHEDULES.join(", ") });
+    throw new ConfigError({
+      where: "lr_scheduler_type",
+      what: "no such schedule",
+      got: name,
+      expected: SCHEDULES.join(", "),
+    });
   }
   const { totalSteps, warmupSteps = 0 } = options;
   const warms = name !== "constant";

@@ -45,8 +45,10 @@ export function imageLines(images: readonly LabelledImage[], columns: number): s
   const perRow = (side: number) => Math.max(1, Math.floor((columns - 1 + GAP) / (side + GAP)));
   const side = SIDES.find((side) => side < columns && images.length <= 2 * perRow(side)) ?? COARSEST;
   const lines: string[] = [];
-  for (let start = 0; start < images.length; start += perRow(side)) {
-    const row = images.slice(start, start + perRow(side));
+  // As many in each row as in the others, rather than a short last one.
+  const inRow = Math.ceil(images.length / Math.ceil(images.length / perRow(side)));
+  for (let start = 0; start < images.length; start += inRow) {
+    const row = images.slice(start, start + inRow);
     const gap = " ".repeat(GAP);
     const pictures = row.map(({ pixels }) => halfBlocks(pixels, side));
     for (let y = 0; y < side / 2; y++) lines.push(pictures.map((picture) => picture[y]).join(gap));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { ConfigError } from "../../src/errors.ts";
-import { Random, splitMix64 } from "../../src/data/shuffle.ts";
+import { ConfigError } from "../src/errors.ts";
+import { Random, splitMix64 } from "../src/random.ts";
 
 describe("SplitMix64", () => {
   test("gives the published outputs of the reference implementation", () => {

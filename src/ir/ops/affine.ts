@@ -1,0 +1,12 @@
+/** Numbers in derivative rules. */
+import type { Value } from "../graph.ts";
+import { add } from "./add.ts";
+import { scalar } from "./constant.ts";
+import { mul } from "./mul.ts";
+
+/** scale · x + shift. */
+export function affine(x: Value, scale: number, shift = 0): Value {
+  const number = (value: number) => scalar(x.graph, value, x.type.dtype);
+  const scaled = scale === 1 ? x : mul(x, number(scale));
+  return shift === 0 ? scaled : add(scaled, number(shift));
+}

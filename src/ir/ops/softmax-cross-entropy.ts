@@ -1,0 +1,103 @@
+/**
+ * Loss per row: -ln softmax(logits)[label], and 0 where the label is `ignoreIndex`.
+ *
+ * Shapes: logits [N, V], labels [N], loss [N]. A second output, kept for the derivative: ln softmax(logits) [N, V].
+ * dlogits = (softmax(logits) - onehot(label)) · dloss, by comparison with 0 … V - 1, without a scatter.
+ *
+ * A label that is neither a class nor `ignoreIndex` makes the loss of its row NaN, and its derivative too: it can be
+ * overlooked no more than it can read another row's memory.
+ */
+import { ShapeError } from "../../errors.ts";
+import { apply, type Value } from "../graph.ts";
+import type { Op } from "../op.ts";
+import { knownSizes, printShape, sameDim } from "../shape.ts";
+import { cast } from "./cast.ts";
+import { scalar } from "./constant.ts";
+import { expectArity } from "./elementwise.ts";
+import { equal } from "./equal.ts";
+import { exp } from "./exp.ts";
+import { expectFloat } from "./expect-float.ts";
+import { expectIndices } from "./indices.ts";
+import { less } from "./less.ts";
+import { emitLogSoftmax } from "./log-softmax.ts";
+import { mul } from "./mul.ts";
+import { range } from "./range.ts";
+import { reshape } from "./reshape.ts";
+import { logSoftmaxOf } from "./softmax.ts";
+import { sub } from "./sub.ts";
+import { where } from "./where.ts";
+
+type CrossEntropyAttrs = { readonly ignoreIndex: number };
+
+export const softmaxCrossEntropyOp: Op<CrossEntropyAttrs> = {
+  name: "softmaxCrossEntropy",
+  infer(inputs) {
+    const name = "softmaxCrossEntropy";
+    expectArity(name, inputs, 2);
+    const [logits, labels] = inputs;
+    expectFloat(name, [logits!], 1);
+    expectIndices(name, labels!);
+    const fits = logits!.shape.length === 2 && labels!.shape.length === 1;
+    if (!fits || !sameDim(logits!.shape[0]!, labels!.shape[0]!)) {
+      throw new ShapeError({
+        where: name,
+        what: "shapes do not fit",
+        got: `logits ${printShape(logits!.shape)}, labels ${printShape(labels!.shape)}`,
+        expected: "logits [N, V], labels [N]",
+      });
+    }
+    knownSizes(logits!.shape.slice(1), name);
+    return [{ dtype: logits!.dtype, shape: labels!.shape }, logits!];
+  },
+  evaluate([logits, labels], { ignoreIndex }, [shape]) {
+    const classes = logits!.shape[1]!;
+    const logs = logSoftmaxOf(logits!, 1);
+    const data = labels!.data.map((label, row) => {
+      if (label === ignoreIndex) return 0;
+      return label >= 0 && label < classes ? -logs.data[row * classes + label]! : NaN;
+    });
+    return [{ shape: shape!, data }, logs];
+  },
+  onnx(emit, node) {
+    const [logits, labels] = node.inputs;
+    const [{ dtype, shape }, { dtype: labelType }] = [node.inputTypes[0]!, node.inputTypes[1]!];
+    const label = (value: number) => emit.constant(labelType, value);
+    const number = (value: number) => emit.constant(dtype, value);
+    const columns = emit.constant("int64", [1]);
+    emitLogSoftmax(emit, logits!, 1, node.outputs[1]!);
+    const isClass = emit.node("And", [
+      emit.node("Greater", [labels!, label(-1)]),
+      emit.node("Less", [labels!, label(shape[1]!.size!)]),
+    ]);
+    const column = emit.node("Unsqueeze", [emit.node("Where", [isClass, labels!, label(0)]), columns]);
+    const picked = emit.node("GatherElements", [node.outputs[1]!, column], { axis: 1 });
+    const loss = emit.node("Neg", [emit.node("Squeeze", [picked, columns])]);
+    const checked = emit.node("Where", [isClass, loss, number(NaN)]);
+    const isIgnored = emit.node("Equal", [labels!, label(node.attrs.ignoreIndex)]);
+    emit.node("Where", [isIgnored, number(0), checked], {}, node.outputs[0]);
+  },
+  vjp: ({ inputs: [logits, labels], outputs: [, logs], cotangents: [dLoss], attrs: { ignoreIndex } }) => {
+    const { graph } = logits!;
+    const { dtype, shape } = logits!.type;
+    const label = (value: number) => scalar(graph, value, labels!.type.dtype);
+    const number = (value: number) => scalar(graph, value, dtype);
+    const checked = where(less(labels!, label(shape[1]!.size!)), dLoss!, number(NaN));
+    const nothing = equal(labels!, label(ignoreIndex));
+    const perRow = where(nothing, number(0), where(less(labels!, label(0)), number(NaN), checked)); // [N]
+    const classes = range(graph, shape[1]!, labels!.type.dtype); // [V]
+    const oneHot = cast(equal(reshape(labels!, [shape[0]!, 1]), classes), dtype); // [N, V]
+    return [mul(sub(exp(logs!), oneHot), reshape(perRow, [shape[0]!, 1])), undefined];
+  },
+};
+
+/**
+ * Cross-entropy of each row.
+ * @param logits [N, V]; V is known when the graph is traced
+ * @param labels [N], int32 or int64, each from 0 to V - 1 or `ignoreIndex`; WebGPU has kernels for int32 only
+ * @param ignoreIndex label of rows that do not count; default -100
+ * @returns [N]
+ * @throws ShapeError if the shapes or types do not fit
+ */
+export function softmaxCrossEntropy(logits: Value, labels: Value, ignoreIndex = -100): Value {
+  return apply(softmaxCrossEntropyOp, [logits, labels], { ignoreIndex });
+}
