@@ -32,7 +32,7 @@ const NOT_SELECTED = "test name does not match pattern";
 
 /** True for a result that only says that the name filter left the test out. */
 export function isNotSelected(event: TestEvent): boolean {
-  return event.type === "test:pass" && event.data.skip === NOT_SELECTED;
+  return (event.type === "test:pass" || event.type === "test:fail") && event.data.skip === NOT_SELECTED;
 }
 
 /** Collects the events of one test file, run alone. */

@@ -12,6 +12,7 @@
 import { readdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { relative, resolve, sep } from "node:path";
+import { Readable } from "node:stream";
 import { run } from "node:test";
 import { spec, type TestEvent } from "node:test/reporters";
 import { FileTally, isNotSelected, type Outcome, type Tally } from "./test-tally.ts";
@@ -57,32 +58,42 @@ function escapeRegExp(text: string): string {
 /** Runs one file; prints its report when it ends, so that files running at the same time do not mix. */
 async function runFile(file: string, namePatterns: RegExp[]): Promise<Tally> {
   const tally = new FileTally(file, { mayBeEmpty: namePatterns.length > 0, limitMs: LIMIT_MS });
-  const reporter = new spec();
-  const report: string[] = [];
-  reporter.on("data", (chunk: unknown) => report.push(String(chunk)));
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(new Error("out of time")), LIMIT_MS);
-  const events = run({
+  const stream = run({
     files: [file],
     concurrency: 1,
     signal: limit.signal,
     ...(namePatterns.length > 0 ? { testNamePatterns: namePatterns } : {}),
   });
-  for await (const event of events as AsyncIterable<TestEvent>) {
+  const events: TestEvent[] = [];
+  for await (const event of stream as AsyncIterable<TestEvent>) {
     tally.add(event);
-    const isNoise = isNotSelected(event) || (event.type === "test:diagnostic" && OWN_TOTALS.test(event.data.message));
-    if (!isNoise) reporter.write(event);
+    events.push(event);
   }
   clearTimeout(timer);
-  await new Promise<void>((done) => {
-    reporter.on("end", done).end();
-  });
 
   const counts = tally.end();
   if (counts.passed + counts.failed.length + counts.skipped.length > 0) {
-    console.log(`\n${sourceOf(file)}\n${report.join("").replace(/^\n+|\n+$/g, "")}`);
+    console.log(`\n${sourceOf(file)}\n${await render(events.filter(isWorthShowing))}`);
   }
   return counts;
+}
+
+/** Leaves out what the name filter did not select, and the totals of the runner. */
+function isWorthShowing(event: TestEvent, index: number, all: TestEvent[]): boolean {
+  if (isNotSelected(event)) return false;
+  // The reporter insists that each start is followed by its own result.
+  const next = all[index + 1];
+  if (event.type === "test:start" && next !== undefined && isNotSelected(next)) return false;
+  return !(event.type === "test:diagnostic" && OWN_TOTALS.test(event.data.message));
+}
+
+/** What node's spec reporter says about the events. */
+async function render(events: TestEvent[]): Promise<string> {
+  const report: string[] = [];
+  for await (const chunk of Readable.from(events).compose<spec>(new spec())) report.push(String(chunk));
+  return report.join("").replace(/^\n+|\n+$/g, "");
 }
 
 async function runAll({ files, namePatterns }: Selection): Promise<{ file: string; tally: Tally }[]> {
@@ -131,4 +142,8 @@ async function main(): Promise<void> {
   console.log(`\n${passed} passed, ${failed.length} failed, ${skipped.length} skipped`);
 }
 
-await main();
+// The runner takes uncaught errors for those of a test, and would leave the process waiting.
+await main().catch((error: unknown) => {
+  console.error(error);
+  process.exit(1);
+});

@@ -83,6 +83,12 @@ export class NumericError extends LowrankError {
   }
 }
 
+/** Problems found together, for one message: the first ten, and how many more there are. */
+export function listed(problems: readonly string[]): string {
+  const shown = problems.slice(0, 10).join("; ");
+  return problems.length > 10 ? `${shown}; and ${problems.length - 10} more` : shown;
+}
+
 function describe({ where, what, got, expected, hint }: Problem): string {
   const found = [
     got === undefined ? undefined : `got ${show(got)}`,

@@ -4,7 +4,7 @@ import type { Value } from "../ir/graph.ts";
 import type { Layer, LayerHook, ParameterSpec, Tracing } from "../nn/module.ts";
 import { streamOf } from "../random.ts";
 import type { Method } from "./method.ts";
-import { matchTargets, type TargetModules } from "./targets.ts";
+import { matchTargets, type TargetModules, targetNames } from "./targets.ts";
 
 /** An adapter whose method's configuration has type C. */
 export interface Adapter<C = unknown> {
@@ -12,6 +12,8 @@ export interface Adapter<C = unknown> {
   readonly name: string;
   readonly method: Method<C>;
   readonly config: C;
+  /** Which layers were asked for, as PEFT writes it: a pattern for whole names, or names and endings of names. */
+  readonly targetModules: string | readonly string[];
   /** Layers that it works on, in the order of the model. */
   readonly targets: readonly AdaptedLayer[];
   /** All of its parameters, by the names of their states. */
@@ -32,24 +34,41 @@ export interface AttachOptions<C> {
 
 /**
  * Puts a method on the layers that `targetModules` names (default `all-linear`).
- * @throws ConfigError if no layer matches, or the method cannot be put on one that does
+ * @throws ConfigError if a target matches no layer, or the method cannot be put on one that does
  */
 export function attach<C>(
   layers: readonly Layer[],
   method: Method<C>,
-  { name = "default", targetModules = "all-linear", config: options = {} }: AttachOptions<C> = {},
+  { name = "default", targetModules = "all-linear", config = {} }: AttachOptions<C> = {},
 ): Adapter<C> {
-  const config = method.configure(options);
-  const targets = matchTargets(layers, targetModules).map((layer): AdaptedLayer => {
+  const matched = matchTargets(layers, targetModules);
+  if (matched.length === 0) {
+    throw new ConfigError({ where: "target_modules", what: "there is no layer to adapt", got: String(targetModules) });
+  }
+  const written = targetNames(layers, matched, targetModules);
+  return adapterOn(matched, method, { name, targetModules: written, config: method.configure(config) });
+}
+
+/**
+ * Puts a method on exactly these layers.
+ * @throws ConfigError if the name cannot be part of a parameter's, or the method cannot be put on one of the layers
+ */
+export function adapterOn<C>(
+  layers: readonly Layer[],
+  method: Method<C>,
+  { name, targetModules, config }: Pick<Adapter<C>, "name" | "targetModules" | "config">,
+): Adapter<C> {
+  if (name === "" || name.includes(".")) {
+    throw new ConfigError({ where: "adapter", what: "not a name", got: name, expected: "a name without dots" });
+  }
+  const targets = layers.map((layer): AdaptedLayer => {
     const states = method
       .parameters(layer, config)
       .map((spec): [string, ParameterSpec] => [spec.name, { ...spec, name: stateName(layer.name, spec.name, name) }]);
     return { layer, states: new Map(states) };
   });
-  if (targets.length === 0) {
-    throw new ConfigError({ where: "target_modules", what: "there is no layer to adapt", got: String(targetModules) });
-  }
-  return { name, method, config, targets, parameters: targets.flatMap(({ states }) => [...states.values()]) };
+  const parameters = targets.flatMap(({ states }) => [...states.values()]);
+  return { name, method, config, targetModules, targets, parameters };
 }
 
 /** `fc1` and `lora_A.weight` of adapter `default`: `fc1.lora_A.default.weight`, as PEFT names it in memory. */
@@ -61,14 +80,24 @@ function stateName(layer: string, parameter: string, adapter: string): string {
 /**
  * The hook that runs adapters, one after the other, on the layers that they target.
  * @param seed int32 scalar that changes with every step; without it nothing is random, as outside training
+ * @throws ConfigError if two adapters have the same name
  */
 export function adapterHook(adapters: readonly Adapter[], seed?: Value): LayerHook {
+  const names = adapters.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (twice !== undefined) {
+    throw new ConfigError({
+      where: "adapters",
+      what: `two of them are called "${twice}" and would share their parameters`,
+      hint: "give each adapter a name of its own",
+    });
+  }
   return (call) => {
     const working = adapters.flatMap((adapter) => {
       const target = adapter.targets.find(({ layer }) => layer.name === call.layer.name);
       return target === undefined ? [] : [{ adapter, target }];
     });
-    return working.reduce((previous, { adapter, target }) => {
+    return working.reduce((previous, { adapter, target }, i) => {
       let output: Value | undefined;
       return () =>
         (output ??= adapter.method.forward({
@@ -76,6 +105,7 @@ export function adapterHook(adapters: readonly Adapter[], seed?: Value): LayerHo
           config: adapter.config,
           parameters: parameterValues(call.tracing, target),
           previous,
+          first: i === 0,
           ...(seed === undefined ? {} : { random: { seed, stream: streamOf(`${adapter.name}/${call.layer.name}`) } }),
         }));
     }, call.output)();

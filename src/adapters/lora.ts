@@ -12,7 +12,7 @@
  *
  * On a convolution, A is a convolution to r channels with the layer's own kernel and stride, B a 1×1 one, as in PEFT.
  */
-import { ConfigError } from "../errors.ts";
+import { ConfigError, listed } from "../errors.ts";
 import type { Value } from "../ir/graph.ts";
 import { add } from "../ir/ops/add.ts";
 import { cast } from "../ir/ops/cast.ts";
@@ -33,10 +33,14 @@ import type { AdapterCall, MergeCall, Method, MethodConfig } from "./method.ts";
  * How A starts: `kaiming` U(-1/√in, 1/√in), PEFT's default; `gaussian` N(0, 1/r²), as PEFT's; `standard-normal` N(0, 1),
  * as in the CIFAR-10 demonstration. B starts at zero.
  */
-export type LoraInit = "kaiming" | "gaussian" | "standard-normal";
+export type LoraInit = (typeof INITS)[number];
+
+const INITS = ["kaiming", "gaussian", "standard-normal"] as const;
 
 /** `auto` takes the form with the fewest operations for the typical number of rows. */
-export type LoraForm = "activation" | "weight" | "auto";
+export type LoraForm = (typeof FORMS)[number];
+
+const FORMS = ["activation", "weight", "auto"] as const;
 
 export interface LoraConfig extends MethodConfig {
   /** Rank. Default: 8. */
@@ -49,7 +53,7 @@ export interface LoraConfig extends MethodConfig {
   readonly useRslora: boolean;
   /** Default: `kaiming`. */
   readonly init: LoraInit;
-  /** Default: `activation`. */
+  /** Default: `activation`. Where another adapter comes first on a layer, `activation` whatever this says. */
   readonly form: LoraForm;
 }
 
@@ -67,34 +71,21 @@ export const lora: Method<LoraConfig> = {
       form: "activation",
       ...options,
     };
-    const { r, alpha, dropout, form } = config;
-    if (!Number.isInteger(r) || r < 1) {
-      throw new ConfigError({ where: "lora: r", what: "not a rank", got: r, expected: "an integer >= 1" });
-    }
-    if (!Number.isFinite(alpha)) {
-      throw new ConfigError({
-        where: "lora: alpha",
-        what: "not a number",
-        got: String(alpha),
-        expected: "a finite number",
-      });
-    }
-    if (!(dropout >= 0 && dropout < 1)) {
-      throw new ConfigError({
-        where: "lora: dropout",
-        what: "not a probability",
-        got: dropout,
-        expected: "0 <= p < 1",
-      });
-    }
+    const { r, alpha, dropout, useRslora, init, form } = config;
+    const wrong: string[] = [];
+    const check = (holds: boolean, name: string, got: unknown, expected: string) => {
+      if (!holds) wrong.push(`${name} is ${typeof got === "string" ? `"${got}"` : String(got)}, not ${expected}`);
+    };
+    check(Number.isInteger(r) && r >= 1, "r", r, "an integer >= 1");
+    check(Number.isFinite(alpha), "alpha", alpha, "a finite number");
+    check(dropout >= 0 && dropout < 1, "dropout", dropout, "a probability, 0 <= p < 1");
+    check(typeof useRslora === "boolean", "useRslora", useRslora, "true or false");
+    check(INITS.includes(init), "init", init, `one of ${INITS.join(", ")}`);
+    check(FORMS.includes(form), "form", form, `one of ${FORMS.join(", ")}`);
     if (dropout > 0 && form === "weight") {
-      throw new ConfigError({
-        where: "lora: form",
-        what: "the weight form has no input of A to drop elements of",
-        got: `form weight with dropout ${dropout}`,
-        expected: "form activation or auto, or dropout 0",
-      });
+      wrong.push(`form is "weight" with dropout ${dropout}: it has no input of A to drop elements of`);
     }
+    if (wrong.length > 0) throw new ConfigError({ where: "lora", what: listed(wrong) });
     return config;
   },
 
@@ -132,6 +123,14 @@ export const lora: Method<LoraConfig> = {
     return add(weight, scaled(product(layer, B, A), scaling(config)));
   },
 };
+
+/** Number of trained elements on linear layers: Σ r (in + out) (Hu et al. 2021, §5.1). */
+export function loraElements(
+  layers: readonly { readonly inFeatures: number; readonly outFeatures: number }[],
+  r: number,
+): number {
+  return layers.reduce((sum, { inFeatures, outFeatures }) => sum + r * (inFeatures + outFeatures), 0);
+}
 
 /** s = alpha / r, or alpha / √r. */
 export function scaling({ r, alpha, useRslora }: Pick<LoraConfig, "r" | "alpha" | "useRslora">): number {
@@ -173,7 +172,9 @@ function dropped({ x, config: { dropout: p }, random }: AdapterCall<LoraConfig>)
   return mul(x, mul(keep, scalar(x.graph, 1 / (1 - p))));
 }
 
-function chooseForm({ config, layer, x, tracing, random }: AdapterCall<LoraConfig>): "activation" | "weight" {
+function chooseForm({ config, layer, x, tracing, random, first }: AdapterCall<LoraConfig>): "activation" | "weight" {
+  // The weight form starts from the base's weight, and would lose what other adapters have added to the output.
+  if (!first) return "activation";
   if (config.form !== "auto") return config.form;
   if (layer.kind !== "linear" || (config.dropout > 0 && random !== undefined)) return "activation";
   const rows = elementCount(x.type.shape.slice(0, -1));

@@ -4,7 +4,7 @@
  * Computed on the device in float32. What was there before is kept, so that unmerging restores every bit: adding an
  * update and subtracting it again would not.
  */
-import { ConfigError } from "../errors.ts";
+import { ConfigError, listed } from "../errors.ts";
 import { Graph } from "../ir/graph.ts";
 import { shapeOf } from "../ir/shape.ts";
 import type { ParameterSpec } from "../nn/module.ts";
@@ -18,7 +18,7 @@ export type Unmerged = ReadonlyMap<string, Tensor>;
  * Replaces the weights of the adapted layers by merged ones.
  * @param weights the base model's parameters
  * @returns what {@link unmerge} needs
- * @throws ConfigError if the method cannot be merged
+ * @throws ConfigError if the method cannot be merged, or a weight is not among `weights`
  */
 export async function merge(device: Device, adapter: Adapter, weights: readonly ParameterSpec[]): Promise<Unmerged> {
   const { method, config } = adapter;
@@ -29,11 +29,16 @@ export async function merge(device: Device, adapter: Adapter, weights: readonly 
       ...(method.unmergeable === undefined ? {} : { hint: method.unmergeable }),
     });
   }
+  const specs = new Map(weights.map((spec) => [spec.name, spec]));
+  // Before anything changes: a merge that fails halfway would leave a model that is neither.
+  const missing = adapter.targets.map(({ layer }) => layer.weight).filter((name) => !specs.has(name));
+  if (missing.length > 0) {
+    throw new ConfigError({ where: "merge", what: "the model has no such parameters", got: listed(missing) });
+  }
   const before = new Map<string, Tensor>();
   for (const target of adapter.targets) {
     const { layer } = target;
-    const spec = weights.find(({ name }) => name === layer.weight);
-    if (spec === undefined) throw new ConfigError({ where: layer.weight, what: "the model has no such parameter" });
+    const spec = specs.get(layer.weight)!;
     const graph = new Graph();
     const parameter = (name: string, shape: readonly number[]) =>
       graph.state(name, { dtype: "float32", shape: shapeOf(shape) });

@@ -25,6 +25,8 @@ export interface Method<C> {
    * @throws ConfigError if the layer cannot be adapted with this configuration
    */
   parameters(layer: Layer, config: C): readonly ParameterSpec[];
+  /** Why a fresh adapter does not compute exactly what the base computes. Absent: it does. */
+  readonly startsElsewhere?: string;
   /** The layer's output before the bias. */
   forward(call: AdapterCall<C>): Value;
   /**
@@ -47,6 +49,8 @@ export interface AdapterCall<C> extends LayerCall {
   readonly random?: { readonly seed: Value; readonly stream: number };
   /** The output computed so far: that of the base, or of the adapters before this one. */
   previous(): Value;
+  /** Whether no adapter comes before this one. Only then may a method replace the layer's product by another one. */
+  readonly first: boolean;
 }
 
 export interface MergeCall<C> {

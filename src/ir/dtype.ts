@@ -1,4 +1,5 @@
 /** Element types of tensors in a graph, by the names that safetensors readers and ONNX Runtime share. */
+import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from "../half.ts";
 
 export type DType =
   "float32" | "float16" | "bfloat16" | "float64" | "int64" | "int32" | "int8" | "uint8" | "uint32" | "bool";
@@ -55,4 +56,21 @@ export function allocate(dtype: DType, length: number): TypedArray {
     case "bool":
       return new Uint8Array(length);
   }
+}
+
+/** Numbers as elements of `dtype`, rounded to it: see {@link allocate} for how the narrow floats are held. */
+export function elementsOf(dtype: DType, values: ArrayLike<number>): TypedArray {
+  if (dtype === "float16") return float32ToFloat16(Float32Array.from(values));
+  if (dtype === "bfloat16") return float32ToBfloat16(Float32Array.from(values));
+  const array = allocate(dtype, values.length);
+  if (array instanceof BigInt64Array) for (let i = 0; i < array.length; i++) array[i] = BigInt(values[i]!);
+  else array.set(values);
+  return array;
+}
+
+/** What the elements of `dtype` are as numbers: the opposite of {@link elementsOf}. int64 beyond 2⁵³ is rounded. */
+export function numbersOf(dtype: DType, elements: TypedArray): ArrayLike<number> {
+  if (dtype === "float16") return float16ToFloat32(elements as Uint16Array);
+  if (dtype === "bfloat16") return bfloat16ToFloat32(elements as Uint16Array);
+  return elements instanceof BigInt64Array ? Array.from(elements, Number) : elements;
 }

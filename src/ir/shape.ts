@@ -16,20 +16,45 @@ export interface Dim {
 
 export type Shape = readonly Dim[];
 
+/** A name within a polynomial. */
+const NAME = /^[\p{L}_][\p{L}\p{N}_]*$/u;
+
 /** What callers may write for a dimension: a size, or the name of one that is known when the graph runs. */
 export type DimLike = number | string | Dim;
 
 /** Sizes of named dimensions, known when a graph runs. */
 export type DimSizes = Readonly<Record<string, number>>;
 
-/** @throws ShapeError if a size is not a whole number >= 0. */
+/** @throws ShapeError if a size is not a whole number >= 0, or a name is not a polynomial in names. */
 export function dim(value: DimLike, name = ""): Dim {
-  if (typeof value === "string") return { name: value };
+  if (typeof value === "string") return parseDim(value);
   if (typeof value === "object") return value;
   if (!Number.isInteger(value) || value < 0) {
     throw new ShapeError({ where: name || "shape", what: "not a dimension", got: value, expected: "an integer >= 0" });
   }
   return { name, size: value };
+}
+
+function parseDim(text: string): Dim {
+  const factors = text.replace(/^-/, "").split(/[*+-]/);
+  if (!factors.every((factor) => NAME.test(factor) || /^\d+$/.test(factor))) {
+    throw new ShapeError({
+      where: text || "shape",
+      what: "not a dimension",
+      got: `"${text}"`,
+      expected: "a name, or names in sums and products such as B*T or P+T",
+    });
+  }
+  const parsed = fromPolynomial(polynomial({ name: text }));
+  if (parsed.size !== undefined && parsed.size < 0) {
+    throw new ShapeError({ where: text, what: "not a dimension", got: parsed.size, expected: "an integer >= 0" });
+  }
+  return parsed;
+}
+
+/** The name of a size that is known by this one name, and nothing else: not of `D=896`, `B*T` or `P+T`. */
+export function nameOf(d: Dim): string | undefined {
+  return d.size === undefined && NAME.test(d.name) ? d.name : undefined;
 }
 
 export function shapeOf(dims: readonly DimLike[]): Shape {
@@ -97,20 +122,8 @@ export function divideDim(total: Dim, others: Dim, where: string): Dim {
     if (others.size === 0 || total.size % others.size !== 0) throw fail();
     return { name: "", size: total.size / others.size };
   }
-  const divisor = [...polynomial(others)];
-  const [monomial, coefficient] = divisor[0] ?? ["", 0];
-  if (divisor.length !== 1) throw fail();
-  const quotient = new Map<string, number>();
-  for (const [m, c] of polynomial(total)) {
-    const left = m === "" ? [] : m.split("*");
-    for (const factor of monomial === "" ? [] : monomial.split("*")) {
-      const at = left.indexOf(factor);
-      if (at < 0) throw fail();
-      left.splice(at, 1);
-    }
-    if (c % coefficient !== 0) throw fail();
-    quotient.set(left.join("*"), c / coefficient);
-  }
+  const quotient = divide(polynomial(total), polynomial(others));
+  if (quotient === undefined) throw fail();
   return fromPolynomial(quotient);
 }
 
@@ -123,7 +136,7 @@ export function sizeOf(d: Dim, sizes: DimSizes = {}): number {
   let total = 0;
   for (const [monomial, coefficient] of polynomial(d)) {
     let product = coefficient;
-    for (const factor of monomial === "" ? [] : monomial.split("*")) {
+    for (const factor of factorsOf(monomial)) {
       const size = sizes[factor];
       if (size === undefined) {
         throw new ShapeError({ where: printDim(d), what: `the size of "${factor}" is not known here` });
@@ -185,7 +198,7 @@ export function normalizeAxis(axis: number, rank: number, where: string): number
   return index;
 }
 
-/** Monomial (sorted factors joined by `*`, `""` for the constant) to coefficient. */
+/** Monomial (sorted factors joined by `*`, `""` for the constant) to coefficient other than 0. */
 type Polynomial = Map<string, number>;
 
 function polynomial(d: Dim): Polynomial {
@@ -193,41 +206,85 @@ function polynomial(d: Dim): Polynomial {
   const result: Polynomial = new Map();
   for (const term of d.name.replaceAll("-", "+-").split("+")) {
     if (term === "") continue;
-    const factors: string[] = [];
+    const names: string[] = [];
     let coefficient = 1;
     for (const factor of term.replace(/^-/, "-1*").split("*")) {
       if (/^-?\d+$/.test(factor)) coefficient *= Number(factor);
-      else factors.push(factor);
+      else names.push(factor);
     }
-    result.set(factors.sort().join("*"), coefficient);
+    addTerm(result, names, coefficient);
   }
   return result;
 }
 
+/** Terms by name, the constant last: `B*T`, `P+T`, `T-P`, `2*T+1`. */
 function fromPolynomial(p: Polynomial): Dim {
-  const terms = [...p].filter(([, c]) => c !== 0).sort(([a], [b]) => (a < b ? 1 : a > b ? -1 : 0));
-  if (terms.length === 0) return { name: "", size: 0 };
-  if (terms.length === 1 && terms[0]![0] === "") return { name: "", size: terms[0]![1] };
-  const printed = terms.map(([m, c]) => (m === "" ? String(c) : c === 1 ? m : `${c}*${m}`));
+  const terms = [...p].sort(([a], [b]) => Number(a === "") - Number(b === "") || (a < b ? -1 : a > b ? 1 : 0));
+  const [first] = terms;
+  if (first === undefined) return { name: "", size: 0 };
+  if (terms.length === 1 && first[0] === "") return { name: "", size: first[1] };
+  const printed = terms.map(([m, c]) => (m === "" ? String(c) : c === 1 ? m : c === -1 ? `-${m}` : `${c}*${m}`));
   return { name: printed.join("+").replaceAll("+-", "-") };
+}
+
+function factorsOf(monomial: string): string[] {
+  return monomial === "" ? [] : monomial.split("*");
+}
+
+function addTerm(to: Polynomial, factors: readonly string[], coefficient: number): void {
+  const key = [...factors].sort().join("*");
+  const sum = (to.get(key) ?? 0) + coefficient;
+  if (sum === 0) to.delete(key);
+  else to.set(key, sum);
+}
+
+function add(a: Polynomial, b: Polynomial): Polynomial {
+  const result = new Map(a);
+  for (const [m, c] of b) addTerm(result, factorsOf(m), c);
+  return result;
 }
 
 function multiply(a: Polynomial, b: Polynomial): Polynomial {
   const result: Polynomial = new Map();
   for (const [ma, ca] of a) {
-    for (const [mb, cb] of b) {
-      const key = [ma, mb]
-        .flatMap((m) => (m === "" ? [] : m.split("*")))
-        .sort()
-        .join("*");
-      result.set(key, (result.get(key) ?? 0) + ca * cb);
-    }
+    for (const [mb, cb] of b) addTerm(result, [...factorsOf(ma), ...factorsOf(mb)], ca * cb);
   }
   return result;
 }
 
-function add(a: Polynomial, b: Polynomial): Polynomial {
-  const result = new Map(a);
-  for (const [m, c] of b) result.set(m, (result.get(m) ?? 0) + c);
-  return result;
+/** a / b, or `undefined` if it is no polynomial: long division by leading terms. */
+function divide(a: Polynomial, b: Polynomial): Polynomial | undefined {
+  const divisor = leadingTerm(b);
+  if (divisor === undefined) return undefined;
+  const quotient: Polynomial = new Map();
+  let rest = a;
+  for (let lead = leadingTerm(rest); lead !== undefined; lead = leadingTerm(rest)) {
+    const factors = [...lead.factors];
+    for (const factor of divisor.factors) {
+      const at = factors.indexOf(factor);
+      if (at < 0) return undefined;
+      factors.splice(at, 1);
+    }
+    const coefficient = lead.coefficient / divisor.coefficient;
+    if (!Number.isInteger(coefficient)) return undefined;
+    addTerm(quotient, factors, coefficient);
+    rest = add(rest, multiply(b, new Map([[factors.join("*"), -coefficient]])));
+  }
+  return quotient;
+}
+
+/** The term of highest degree; of several, the one whose sorted factors come last. */
+function leadingTerm(p: Polynomial): { factors: string[]; coefficient: number } | undefined {
+  let best: { factors: string[]; coefficient: number } | undefined;
+  for (const [monomial, coefficient] of p) {
+    const factors = factorsOf(monomial);
+    if (best === undefined || comesAfter(factors, best.factors)) best = { factors, coefficient };
+  }
+  return best;
+}
+
+function comesAfter(a: readonly string[], b: readonly string[]): boolean {
+  if (a.length !== b.length) return a.length > b.length;
+  const at = a.findIndex((factor, i) => factor !== b[i]);
+  return at >= 0 && a[at]! > b[at]!;
 }

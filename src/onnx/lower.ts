@@ -1,5 +1,5 @@
 /** Lowers a graph to ONNX: every node by its operation's `onnx` rule. */
-import { allocate, type DType } from "../ir/dtype.ts";
+import { type DType, elementsOf } from "../ir/dtype.ts";
 import { type Graph, reachable, results, type Value } from "../ir/graph.ts";
 import type { OnnxAttrs, OnnxEmitter } from "../ir/op.ts";
 import type { ConstantAttrs } from "../ir/ops/constant.ts";
@@ -161,7 +161,7 @@ class Emitter implements OnnxEmitter {
     if (known !== undefined) return known;
     const name = `${this.#prefix()}const_${this.#counter.next++}`;
     this.#constants.set(key, name);
-    this.initializers.push({ name, dtype, shape: dims, data: elementBytesOf(dtype, list) });
+    this.initializers.push({ name, dtype, shape: dims, data: new Uint8Array(elementsOf(dtype, list).buffer) });
     return name;
   }
 
@@ -197,8 +197,9 @@ class Emitter implements OnnxEmitter {
     return this.#bodyPrefix;
   }
 
+  /** A name that no value of the graph has: theirs end in `_` and a number. */
   #fresh(): string {
-    return `${this.#prefix()}${this.#scope}_${this.#counter.next++}`;
+    return `${this.#prefix()}${this.#scope}#${this.#counter.next++}`;
   }
 }
 
@@ -208,11 +209,4 @@ function bodyless(inputs: readonly string[], attrs: OnnxAttrs): readonly string[
     if (typeof value === "object" && "body" in value) return inputs.slice(0, value.inputs);
   }
   return inputs;
-}
-
-function elementBytesOf(dtype: DType, values: readonly number[]): Uint8Array {
-  const array = allocate(dtype, values.length);
-  if (array instanceof BigInt64Array) values.forEach((value, i) => (array[i] = BigInt(value)));
-  else array.set(values);
-  return new Uint8Array(array.buffer);
 }

@@ -1,11 +1,11 @@
 /** The judge: runs a graph in float64 by each operation's `evaluate`. Slow, and as plain as possible. */
 import { EngineError } from "../errors.ts";
-import { allocate } from "../ir/dtype.ts";
+import { elementsOf, numbersOf } from "../ir/dtype.ts";
 import { evaluate } from "../ir/evaluate.ts";
-import { type Graph, results, type Value } from "../ir/graph.ts";
+import { type Graph, type GraphInput, results, type Value } from "../ir/graph.ts";
 import { ndarray, type NdArray } from "../ir/ndarray.ts";
 import type { DimSizes } from "../ir/shape.ts";
-import { bindSizes } from "./bind.ts";
+import { bindSizes, checkData } from "./bind.ts";
 import type { Device, Tensor } from "./runtime.ts";
 
 export interface Interpretation {
@@ -50,7 +50,12 @@ export function interpret(
 /** The interpreter as a device: float64 inside, whatever the data types say. */
 export function interpDevice(): Device {
   const states = new Map<string, { tensor: Tensor; array: NdArray }>();
+  let disposed = false;
+  const open = () => {
+    if (disposed) throw new EngineError({ what: "the device has been disposed" });
+  };
   const get = (name: string) => {
+    open();
     const state = states.get(name);
     if (state === undefined) throw new EngineError({ where: name, what: "there is no such state" });
     return state;
@@ -58,22 +63,34 @@ export function interpDevice(): Device {
   return {
     kind: "interp",
     async compile(graph) {
-      const names = graph.inputs.filter((input) => input.kind === "state").map((input) => input.value.name);
-      names.forEach(get);
+      open();
+      const typesOf = (wanted: GraphInput["kind"]) =>
+        new Map(graph.inputs.flatMap(({ kind, value }) => (kind === wanted ? [[value.name, value.type]] : [])));
+      const [feedTypes, stateTypes] = [typesOf("feed"), typesOf("state")];
+      for (const name of stateTypes.keys()) get(name);
+      let released = false;
       return {
         async run(feeds) {
-          const arrays = Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toArray(tensor)]));
-          for (const name of names) arrays[name] = get(name).array;
+          open();
+          if (released) throw new EngineError({ what: "this executable has been disposed" });
+          bindSizes(feedTypes, feeds);
+          const arrays: Record<string, NdArray> = {};
+          for (const name of feedTypes.keys()) arrays[name] = toArray(feeds[name]!);
+          for (const name of stateTypes.keys()) arrays[name] = get(name).array;
           const { outputs, updates } = interpret(graph, arrays);
           for (const [name, array] of Object.entries(updates)) states.set(name, { ...get(name), array });
           return Object.fromEntries(
             [...graph.outputs].map(([name, value]) => [name, toTensor(outputs[name]!, value.type.dtype)]),
           );
         },
-        async dispose() {},
+        async dispose() {
+          released = true;
+        },
       };
     },
     async write(name, tensor) {
+      open();
+      checkData(name, tensor);
       states.set(name, { tensor, array: toArray(tensor) });
     },
     async map(name) {
@@ -87,18 +104,17 @@ export function interpDevice(): Device {
       states.delete(name);
     },
     async dispose() {
+      disposed = true;
       states.clear();
     },
   };
 }
 
-function toArray(tensor: Tensor): NdArray {
-  return ndarray(tensor.shape, tensor.data instanceof BigInt64Array ? Array.from(tensor.data, Number) : tensor.data);
+function toArray({ dtype, shape, data }: Tensor): NdArray {
+  // A copy: float64 data would be shared with the caller.
+  return ndarray(shape, Float64Array.from(numbersOf(dtype, data)));
 }
 
-function toTensor(array: NdArray, dtype: Tensor["dtype"]): Tensor {
-  const data = allocate(dtype, array.data.length);
-  if (data instanceof BigInt64Array) array.data.forEach((value, i) => (data[i] = BigInt(value)));
-  else data.set(array.data);
-  return { dtype, shape: array.shape, data };
+function toTensor({ shape, data }: NdArray, dtype: Tensor["dtype"]): Tensor {
+  return { dtype, shape, data: elementsOf(dtype, data) };
 }

@@ -1,5 +1,5 @@
 /** Parameters on a device: starting values, checkpoints, and which of them are trained. */
-import { ConfigError, FormatError } from "../errors.ts";
+import { ConfigError, FormatError, listed } from "../errors.ts";
 import { openCheckpoint, type TensorToWrite, writeSafetensors } from "../formats/safetensors/index.ts";
 import type { ParameterSpec } from "../nn/module.ts";
 import { Random, streamOf } from "../random.ts";
@@ -69,19 +69,19 @@ export function freezeByName(
   frozen: readonly (string | RegExp)[],
 ): ReadonlySet<string> {
   const matches = (pattern: string | RegExp, name: string) =>
-    typeof pattern === "string" ? pattern === name : pattern.test(name);
-  for (const pattern of frozen) {
-    if (!parameters.some(({ name }) => matches(pattern, name))) {
-      throw new ConfigError({
-        where: "freeze",
-        what: `"${String(pattern)}" matches none of the ${parameters.length} parameters`,
-      });
-    }
+    // `search` starts at the beginning whatever the flags are; `test` remembers where it was.
+    typeof pattern === "string" ? pattern === name : name.search(pattern) >= 0;
+  const unmatched = frozen.filter((pattern) => !parameters.some(({ name }) => matches(pattern, name)));
+  if (unmatched.length > 0) {
+    const given = listed(unmatched.map((pattern) => `"${String(pattern)}"`));
+    throw new ConfigError({
+      where: "freeze",
+      what: `${given}: matches none of the ${parameters.length} parameters`,
+      hint: `the parameters are ${parameters
+        .map(({ name }) => name)
+        .slice(0, 10)
+        .join(", ")}${parameters.length > 10 ? ", …" : ""}`,
+    });
   }
   return new Set(parameters.flatMap(({ name }) => (frozen.some((pattern) => matches(pattern, name)) ? [] : [name])));
-}
-
-function listed(problems: readonly string[]): string {
-  const shown = problems.slice(0, 10).join("; ");
-  return problems.length > 10 ? `${shown}; and ${problems.length - 10} more` : shown;
 }

@@ -100,7 +100,7 @@ test("a query that sees no key gets the mean of the values, and finite derivativ
   graph.output("dQ", grad(y, [q], feed("dY", [1, 1, 2, 3]))[0]!);
   const x = ndarray([1, 1, 2, 3], [1, 2, 3, 5, 7, 11]);
   const { outputs } = interpret(graph, { q: x, k: x, v: x, dY: x, mask: ndarray([2, 2], [0, 0, 1, 1]) });
-  assert.deepEqual([...outputs["y"]!.data.slice(0, 3)], [3, 4.5, 7]);
+  assert.deepEqual([...outputs["y"]!.data].slice(0, 3), [3, 4.5, 7]);
   assert.ok(outputs["dQ"]!.data.every(Number.isFinite));
 });
 

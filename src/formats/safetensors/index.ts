@@ -1,15 +1,6 @@
 /** Table of contents of the safetensors format. */
-export {
-  bfloat16ToFloat32,
-  byteLengthOf,
-  decodeFloat32,
-  DTYPES,
-  encodeFloat32,
-  float16ToFloat32,
-  float32ToBfloat16,
-  float32ToFloat16,
-  isDtype,
-} from "./dtype.ts";
+export { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from "../../half.ts";
+export { byteLengthOf, decodeFloat32, DTYPES, encodeFloat32, isDtype } from "./dtype.ts";
 export type { Dtype, FloatDtype } from "./dtype.ts";
 export type { TensorEntry } from "./header.ts";
 export { openSafetensors, SafetensorsFile } from "./reader.ts";

@@ -11,7 +11,7 @@ import { apply, type Value } from "../graph.ts";
 import { type NdArray, sizeOfShape } from "../ndarray.ts";
 import { onnxElementType } from "../onnx-types.ts";
 import type { OnnxEmitter, OnnxNode, Op, Type } from "../op.ts";
-import { mulDim } from "../shape.ts";
+import { mulDim, type Shape } from "../shape.ts";
 import { forEachPool, inferPool, poolAttrs, type PoolOptions, poolWindow } from "./pool.ts";
 import { reshape } from "./reshape.ts";
 import { scatterElementsAdd } from "./scatter-elements-add.ts";
@@ -28,11 +28,9 @@ export const maxPoolOp: Op<Window> = {
     const shape = x!.type.shape;
     const positions = apply(maxPoolPositionsOp, [x!], attrs);
     // One line per image and channel.
-    const flat = (value: Value) => {
-      const [batch, channels, height, width] = value.type.shape;
-      return reshape(value, [mulDim(batch!, channels!), mulDim(height!, width!)]);
-    };
-    return [reshape(scatterElementsAdd(flat(dy!), flat(positions), flat(x!).type.shape, 1), shape)];
+    const lines = ([batch, channels, height, width]: Shape) => [mulDim(batch!, channels!), mulDim(height!, width!)];
+    const flat = (value: Value) => reshape(value, lines(value.type.shape));
+    return [reshape(scatterElementsAdd(flat(dy!), flat(positions), lines(shape), 1), shape)];
   },
 };
 

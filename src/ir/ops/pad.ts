@@ -44,7 +44,7 @@ export const padOp: Op<PadAttrs> = {
 /** `x` itself if nothing is added. @param value what is added; default 0. @throws ShapeError for negative counts */
 export function pad(x: Value, axis: number, before: DimLike, after: DimLike, value = 0): Value {
   const at = normalizeAxis(axis, x.type.shape.length, "pad");
-  const [left, right] = [dim(before, "pad"), dim(after, "pad")];
+  const [left, right] = [dim(before), dim(after)];
   if (left.size === 0 && right.size === 0) return x;
   // Where the elements of x lie must follow from the sizes of x and of the result.
   if (left.size === undefined && right.size === undefined) return pad(pad(x, at, left, 0, value), at, 0, right, value);

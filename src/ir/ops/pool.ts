@@ -1,8 +1,16 @@
 /** What pools share: one window per position and channel of [N, C, H, W]. */
 import { ShapeError } from "../../errors.ts";
 import type { OnnxAttrs, Type } from "../op.ts";
-import { forEachTap, imageShape, imageSizes, type Pair, slidSizes, type Window, windowOf } from "./window.ts";
-import type { WindowOptions } from "./window.ts";
+import {
+  forEachTap,
+  imageShape,
+  imageSizes,
+  type Pair,
+  slidSizes,
+  type Window,
+  windowOf,
+  type WindowOptions,
+} from "./window.ts";
 
 export type PoolOptions = Pick<WindowOptions, "strides" | "pads">;
 

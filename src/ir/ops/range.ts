@@ -21,7 +21,7 @@ export const rangeOp: Op<RangeAttrs> = {
     }
     return [{ dtype, shape: [size] }];
   },
-  evaluate: (_inputs, _attrs, [shape]) => [ndarray(shape!, [...Array(shape![0]!).keys()])],
+  evaluate: (_inputs, _attrs, [shape]) => [ndarray(shape!, [...Array(shape![0]).keys()])],
   onnx(emit, node) {
     const { size, dtype } = node.attrs;
     if (size.size !== undefined && size.size <= STORED_LIMIT) {
@@ -37,5 +37,5 @@ export const rangeOp: Op<RangeAttrs> = {
 
 /** @param size a number, or the name of a dimension that is known when the graph runs */
 export function range(graph: Graph, size: DimLike, dtype: DType = "int32"): Value {
-  return graph.apply(rangeOp, [], { size: dim(size, "range"), dtype })[0]!;
+  return graph.apply(rangeOp, [], { size: dim(size), dtype })[0]!;
 }

@@ -69,7 +69,7 @@ function viaProduct(emit: OnnxEmitter, node: OnnxNode<ScatterAddAttrs>): void {
   const shape = node.attrs.shape;
   const [updates, indices] = node.inputs;
   const count = elementCount(node.inputTypes[1]!.shape);
-  const positions = emit.constant(node.inputTypes[1]!.dtype, [...Array(shape[0]!.size!).keys()]);
+  const positions = emit.constant(node.inputTypes[1]!.dtype, [...Array(shape[0]!.size).keys()]);
   const column = emit.node("Reshape", [indices!, emit.shape([count, dim(1)])], { allowzero: 1 });
   const oneHot = emit.node("Cast", [emit.node("Equal", [column, positions])], { to: 1 });
   const rows = emit.shape([count, elementCount(shape.slice(1))]);

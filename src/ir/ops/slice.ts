@@ -103,7 +103,7 @@ export function slice(x: Value, axis: number, start: DimLike = 0, end?: DimLike,
 }
 
 function bound(value: DimLike, whole: Dim): Dim {
-  return typeof value === "number" && value < 0 ? subDim(whole, dim(-value, "slice")) : dim(value, "slice");
+  return typeof value === "number" && value < 0 ? subDim(whole, dim(-value)) : dim(value);
 }
 
 function stepped(span: Dim, step: number): Dim {

@@ -83,6 +83,8 @@ class OrtDevice implements Device {
       ...(options.optimizedModelPath === undefined ? {} : { optimizedModelPath: options.optimizedModelPath }),
     };
     const executable = (await this.#ask({ type: "compile", compiled })) as number;
+    // From the first run on, the file no longer has what the state holds.
+    for (const state of lowered.updates.keys()) this.#mapped.delete(state);
     const feedTypes = new Map(
       optimized.inputs.filter(({ kind }) => kind === "feed").map(({ value }) => [value.name, value.type]),
     );

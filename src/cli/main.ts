@@ -1,0 +1,35 @@
+#!/usr/bin/env node
+/** The command line: `lowrank COMMAND`. */
+import { Command, CommanderError } from "commander";
+import { LowrankError } from "../errors.ts";
+import { addDemoCommands } from "./demo/command.ts";
+import { Interrupted } from "./interrupt.ts";
+
+const program = new Command("lowrank")
+  .description("Fine-tune neural networks with low-rank adaptation")
+  .showHelpAfterError("(--help lists the options)")
+  .exitOverride();
+addDemoCommands(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = report(error);
+}
+
+/** Says what went wrong, as a person would want it said. @returns the exit code */
+function report(error: unknown): number {
+  // Commander has printed its message already.
+  if (error instanceof CommanderError) return error.exitCode;
+  if (error instanceof Interrupted) {
+    process.stderr.write(`\n${error.message}\n`);
+    return 130;
+  }
+  if (error instanceof LowrankError) {
+    process.stderr.write(`\n${error.name} ${error.message}\n`);
+    return 1;
+  }
+  process.stderr.write(`\nThis is a bug in lowrank, please report it:\n`);
+  process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+  return 2;
+}

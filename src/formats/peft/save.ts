@@ -1,0 +1,66 @@
+/** Writes an adapter as PEFT does: a folder with `adapter_config.json` and `adapter_model.safetensors`. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Adapter } from "../../adapters/adapter.ts";
+import { ConfigError } from "../../errors.ts";
+import type { Device } from "../../runtime/runtime.ts";
+import { asFormatError } from "../safetensors/source.ts";
+import { commitAll, stageFile, type StagedFile, stageSafetensors, type TensorToWrite } from "../safetensors/writer.ts";
+import { CONFIG_FILE, configText } from "./config.ts";
+import { PEFT_METHODS } from "./methods.ts";
+import { tensorKey } from "./tensor-keys.ts";
+
+/** Name of the file with the tensors. */
+export const WEIGHTS_FILE = "adapter_model.safetensors";
+
+export interface SaveAdapterOptions {
+  /** Hub name or path of the model that the adapter is for, for programs that load both. Default: not said. */
+  readonly baseModelNameOrPath?: string;
+}
+
+/**
+ * Writes an adapter into a folder, which is made if need be. Both files are whole and on the disk before either takes its
+ * name; if anything fails before that, an adapter that was there is as it was.
+ *
+ * PEFT leaves the dilation of a convolution out of its A, so that it cannot run an adapter on a dilated one.
+ *
+ * @param device holds the adapter's parameters
+ * @throws ConfigError if PEFT has no format for the method, FormatError if writing fails
+ */
+export async function saveAdapter(
+  device: Device,
+  adapter: Adapter,
+  dir: string,
+  { baseModelNameOrPath }: SaveAdapterOptions = {},
+): Promise<void> {
+  const format = PEFT_METHODS.find(({ method }) => method.name === adapter.method.name);
+  if (format === undefined) {
+    throw new ConfigError({
+      where: adapter.method.name,
+      what: "has no PEFT format",
+      expected: PEFT_METHODS.map(({ method }) => method.name).join(", "),
+    });
+  }
+  try {
+    await mkdir(dir, { recursive: true });
+  } catch (error) {
+    throw asFormatError(error, dir, "cannot be made");
+  }
+  const tensors = adapter.targets.flatMap(({ layer, states }) =>
+    [...states].map(([parameter, spec]): TensorToWrite => {
+      const data = async () => (await device.read(spec.name)).data;
+      return { name: tensorKey(layer.name, parameter), dtype: "F32", shape: spec.shape, data };
+    }),
+  );
+  const text = configText(adapter, format, baseModelNameOrPath);
+  const staged: StagedFile[] = [];
+  try {
+    staged.push(await stageSafetensors(join(dir, WEIGHTS_FILE), tensors, { metadata: { format: "pt" } }));
+    staged.push(await stageFile(join(dir, CONFIG_FILE), (write) => write(new TextEncoder().encode(text))));
+  } catch (error) {
+    await Promise.all(staged.map((file) => file.discard()));
+    throw error;
+  }
+  // The configuration comes last: where it is, the weights are.
+  await commitAll(staged);
+}
