@@ -1,7 +1,37 @@
-import { timeSteps } from "./mlp-step.ts";
-const median = (values: number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!;
-for (const batch of [8, 64, 512]) {
-  for (const kind of ["full", "lora-activation", "lora-weight"] as const) {
-    console.log(kind, batch, median(await timeSteps(kind, batch, batch > 100 ? 8 : 25)).toFixed(2), "ms");
-  }
+/**
+ * `npm run bench [SUITE]`: measures, prints tables, and writes bench/results/SUITE.json.
+ *
+ * Ours and the peer's runs alternate, and medians over all rounds are compared: ratios hold where single times do not.
+ */
+import { mkdir, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
+import { table } from "../src/cli/terminal/table.ts";
+import { machine } from "./machine.ts";
+import { SUITES } from "./suites.ts";
+
+const RESULTS = fileURLToPath(new URL("../../bench/results/", import.meta.url));
+const threads = availableParallelism();
+const wanted = process.argv.slice(2);
+const known = SUITES.map(({ name }) => name);
+const unknown = wanted.filter((name) => !known.includes(name));
+if (unknown.length > 0) {
+  process.stderr.write(`no such benchmark: ${unknown.join(", ")}; there are ${known.join(", ")}\n`);
+  process.exit(1);
+}
+
+const made = machine();
+process.stdout.write(
+  `${made.cpu}, ${made.cores} cores, ${made.memoryGb} GB; Node ${made.node}, ONNX Runtime ${made.onnxruntime}\n`,
+);
+await mkdir(RESULTS, { recursive: true });
+for (const { name, title, run } of SUITES) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  process.stdout.write(`\n${title}\n`);
+  const { header, rows, figures, notes } = await run(threads);
+  process.stdout.write(`${table(rows, { header, align: ["left", ...header.slice(1).map(() => "right" as const)] })}\n`);
+  for (const note of notes) process.stdout.write(`${note}\n`);
+  const path = `${RESULTS}${name}.json`;
+  await writeFile(path, `${JSON.stringify({ name, title, machine: made, threads, ...figures, notes }, null, 2)}\n`);
+  process.stdout.write(`bench/results/${name}.json\n`);
 }

@@ -99,5 +99,7 @@ function describe({ where, what, got, expected, hint }: Problem): string {
 }
 
 function show(value: unknown): string {
-  return typeof value === "string" ? value : (JSON.stringify(value) ?? String(value));
+  // JSON has no NaN and no infinity.
+  if (typeof value === "string" || typeof value === "number") return String(value);
+  return JSON.stringify(value) ?? String(value);
 }

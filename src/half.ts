@@ -6,14 +6,20 @@
  */
 
 /** float16 bit patterns as float32, exactly. @param target where to put them; as long as `bits` */
-export function float16ToFloat32(bits: Uint16Array, target = new Float32Array(bits.length)): Float32Array {
+export function float16ToFloat32(
+  bits: Uint16Array,
+  target: Float32Array = new Float32Array(bits.length),
+): Float32Array {
   const table = float16Table();
   for (let i = 0; i < bits.length; i++) target[i] = table[bits[i] ?? 0] ?? 0;
   return target;
 }
 
 /** bfloat16 bit patterns as float32, exactly. @param target where to put them; as long as `bits` */
-export function bfloat16ToFloat32(bits: Uint16Array, target = new Float32Array(bits.length)): Float32Array {
+export function bfloat16ToFloat32(
+  bits: Uint16Array,
+  target: Float32Array = new Float32Array(bits.length),
+): Float32Array {
   const wide = bitsOf(target);
   for (let i = 0; i < bits.length; i++) wide[i] = (bits[i] ?? 0) << 16;
   return target;

@@ -97,18 +97,21 @@ export function adapterHook(adapters: readonly Adapter[], seed?: Value): LayerHo
       const target = adapter.targets.find(({ layer }) => layer.name === call.layer.name);
       return target === undefined ? [] : [{ adapter, target }];
     });
-    return working.reduce((previous, { adapter, target }, i) => {
-      let output: Value | undefined;
-      return () =>
-        (output ??= adapter.method.forward({
-          ...call,
-          config: adapter.config,
-          parameters: parameterValues(call.tracing, target),
-          previous,
-          first: i === 0,
-          ...(seed === undefined ? {} : { random: { seed, stream: streamOf(`${adapter.name}/${call.layer.name}`) } }),
-        }));
-    }, call.output)();
+    return working.reduce<() => Value>(
+      (previous, { adapter, target }, i) => {
+        let output: Value | undefined;
+        return () =>
+          (output ??= adapter.method.forward({
+            ...call,
+            config: adapter.config,
+            parameters: parameterValues(call.tracing, target),
+            previous,
+            first: i === 0,
+            ...(seed === undefined ? {} : { random: { seed, stream: streamOf(`${adapter.name}/${call.layer.name}`) } }),
+          }));
+      },
+      () => call.output(),
+    )();
   };
 }
 

@@ -6,7 +6,7 @@ import type { Layer } from "../nn/module.ts";
  * `all-linear`: every linear layer. A list: layers with one of these names, or whose name ends in a dot and one of them. A
  * string or a regular expression: layers whose whole name it matches.
  */
-export type TargetModules = "all-linear" | string | RegExp | readonly string[];
+export type TargetModules = string | RegExp | readonly string[];
 
 /** @throws ConfigError naming every entry that matches no layer, with the nearest names */
 export function matchTargets(layers: readonly Layer[], targets: TargetModules): Layer[] {

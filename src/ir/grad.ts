@@ -16,6 +16,7 @@ import { scalar } from "./ops/constant.ts";
 import { expand } from "./ops/expand.ts";
 import { reduceSum } from "./ops/reduce-sum.ts";
 import { reshape } from "./ops/reshape.ts";
+import { printType } from "./print.ts";
 import { isOne, printShape, sameShape, type Shape } from "./shape.ts";
 import { isFloat } from "./dtype.ts";
 
@@ -23,7 +24,8 @@ import { isFloat } from "./dtype.ts";
  * dL/dx for each x in `wanted`, shaped like x.
  *
  * @param loss a scalar; or any value, with `seed` as dL/d(loss)
- * @throws GraphError if the loss does not depend on a wanted value, or an operation on the way has no derivative
+ * @throws GraphError if the loss is no scalar and has no seed of its type, does not depend on a wanted value, or depends
+ *   on it through an operation that has no derivative
  */
 export function grad(loss: Value, wanted: readonly Value[], seed?: Value): Value[] {
   const graph = loss.graph;
@@ -32,6 +34,14 @@ export function grad(loss: Value, wanted: readonly Value[], seed?: Value): Value
       where: loss.name,
       what: "only a scalar can be differentiated without a seed",
       got: printShape(loss.type.shape),
+    });
+  }
+  if (seed !== undefined && (!sameShape(seed.type.shape, loss.type.shape) || seed.type.dtype !== loss.type.dtype)) {
+    throw new GraphError({
+      where: loss.name,
+      what: "the seed has another type than what is differentiated",
+      got: printType(seed.type),
+      expected: printType(loss.type),
     });
   }
   const path = reachable(graph, [loss]);
@@ -108,6 +118,8 @@ class Recomputation {
   readonly #copies = new Map<Value, Value>();
   /** Inputs of a region, held back until its backward pass begins. */
   readonly #held = new Map<string, Value>();
+  /** Recomputed and held values that wait for the backward pass. Not among them: constants. */
+  readonly #late = new Set<Value>();
 
   constructor(graph: Graph) {
     this.#graph = graph;
@@ -125,22 +137,43 @@ class Recomputation {
     if (node?.region !== region) return value;
     const known = this.#copies.get(value);
     if (known !== undefined) return known;
-    const inputs = node.inputs.map((input) =>
-      input.producer?.region === region ? this.#copy(input, region, cotangent) : this.#hold(input, region, cotangent),
-    );
+    const inputs = node.inputs.map((input) => this.#copy(input, region, cotangent));
+    // The engine computes what it can as early as it can: one input that comes late is enough to stop it.
+    const at = inputs.some((input) => this.#late.has(input)) ? -1 : cheapest(inputs);
+    if (at >= 0) inputs[at] = this.#hold(inputs[at]!, region, cotangent);
     const outputs = this.#graph.scope("recompute", () =>
       this.#graph.scope(node.scope, () => this.#graph.apply(node.op, inputs, node.attrs)),
     );
-    node.outputs.forEach((output, i) => this.#copies.set(output, outputs[i]!));
+    node.outputs.forEach((output, i) => {
+      this.#copies.set(output, outputs[i]!);
+      if (inputs.some((input) => this.#late.has(input))) this.#late.add(outputs[i]!);
+    });
     return this.#copies.get(value)!;
   }
 
   #hold(input: Value, region: number, cotangent: Value): Value {
-    // Weights and feeds are there anyway; only values computed before the region would start it early.
-    if (input.producer === undefined || input.producer.op.name === "constant") return input;
     const key = `${region}:${input.id}`;
     const held = this.#held.get(key) ?? after(input, cotangent);
     this.#held.set(key, held);
+    this.#late.add(held);
     return held;
   }
+}
+
+/**
+ * Index of the input that costs least to hold back, which is a copy of it; -1 if all are constants. Vectors, such as
+ * biases, cost nothing; values of the model are likely to be shared by several readers, weights are not.
+ */
+function cheapest(inputs: readonly Value[]): number {
+  const cost = (input: Value) => {
+    const { type, producer, graph } = input;
+    const { shape } = type;
+    if (producer?.op.name === "constant") return Infinity;
+    if (shape.length === 0) return 0;
+    if (shape.length === 1 && shape[0]!.size !== undefined) return 1;
+    return graph.inputs.some(({ kind, value }) => kind === "state" && value === input) ? 3 : 2;
+  };
+  const costs = inputs.map(cost);
+  const least = Math.min(Infinity, ...costs);
+  return least === Infinity ? -1 : costs.indexOf(least);
 }

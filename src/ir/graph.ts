@@ -49,6 +49,7 @@ export class Graph {
   #scopes: string[] = [];
   #region: number | undefined;
   #recomputes: number | undefined;
+  /** Names of inputs. */
   readonly #names = new Set<string>();
 
   /** A tensor given at every run. @throws GraphError if the name is taken. */
@@ -134,7 +135,7 @@ export class Graph {
     };
     for (const type of types) {
       const id = this.#nextId++;
-      const name = this.#unique(`${scope === "" ? "" : `${scope}/`}${op.name}_${id}`);
+      const name = `${scope === "" ? "" : `${scope}/`}${op.name}_${id}`;
       outputs.push({ graph: this, id, name, type, producer: node });
     }
     this.nodes.push(node);
@@ -175,17 +176,27 @@ export class Graph {
     }
   }
 
+  /** Runs `trace` with the scope and the marks of `node`, for nodes that take its place in a copy of its graph. */
+  insteadOf<T>(node: Node, trace: () => T): T {
+    const [scopes, region, recomputes] = [this.#scopes, this.#region, this.#recomputes];
+    this.#scopes = node.scope === "" ? [] : [node.scope];
+    this.#region = node.region;
+    this.#recomputes = node.recomputes;
+    try {
+      return trace();
+    } finally {
+      this.#scopes = scopes;
+      this.#region = region;
+      this.#recomputes = recomputes;
+    }
+  }
+
   #input(kind: GraphInput["kind"], name: string, type: Type): Value {
     if (this.#names.has(name)) throw new GraphError({ where: name, what: "the graph has two inputs of this name" });
     this.#names.add(name);
     const value: Value = { graph: this, id: this.#nextId++, name, type };
     this.inputs.push({ kind, value });
     return value;
-  }
-
-  #unique(name: string): string {
-    this.#names.add(name);
-    return name;
   }
 
   #own(value: Value): void {

@@ -15,7 +15,7 @@ export function ndarray(shape: readonly number[], data: ArrayLike<number>): NdAr
 
 /** Row-major strides, in elements. */
 export function stridesOf(shape: readonly number[]): number[] {
-  const strides = new Array<number>(shape.length);
+  const strides = Array.from(shape, () => 0);
   let step = 1;
   for (let i = shape.length - 1; i >= 0; i--) {
     strides[i] = step;
@@ -42,7 +42,7 @@ export function forEachIndex(
 ): void {
   const rank = shape.length;
   const total = sizeOfShape(shape);
-  const index = new Array<number>(rank).fill(0);
+  const index = Array.from(shape, () => 0);
   const offsets = strideSets.map(() => 0);
   for (let flat = 0; flat < total; flat++) {
     visit(flat, offsets);

@@ -92,4 +92,9 @@ export interface Op<A = Attrs> {
    * input, and may run on slices.
    */
   readonly elementwise?: boolean;
+  /**
+   * The output has the elements of the first input and no others. Engines may let it share the input's memory, or read
+   * the input where the output is read.
+   */
+  readonly view?: boolean;
 }

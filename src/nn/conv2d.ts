@@ -35,11 +35,10 @@ export function conv2d(
     layer,
     parameters: bias ? [weight, shift] : [weight],
     forward(tracing, x) {
-      const y = callLayer(tracing, layer, x, weight.shape, (input, w) => conv(input, w, options));
-      if (!bias) return y;
-      return tracing.graph.scope(name, () =>
-        add(y, reshape(tracing.parameter(shift.name, shift.shape), [outFeatures, 1, 1])),
-      );
+      return callLayer(tracing, layer, x, weight.shape, (input, w) => {
+        const y = conv(input, w, options);
+        return bias ? add(y, reshape(tracing.parameter(shift.name, shift.shape), [outFeatures, 1, 1])) : y;
+      });
     },
   };
 }

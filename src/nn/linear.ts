@@ -3,7 +3,6 @@ import type { Value } from "../ir/graph.ts";
 import { add } from "../ir/ops/add.ts";
 import { matmul } from "../ir/ops/matmul.ts";
 import { reshape } from "../ir/ops/reshape.ts";
-import { dim } from "../ir/shape.ts";
 import { kaimingUniform } from "./init.ts";
 import { callLayer, type LinearLayer, type ParameterSpec, type Tracing } from "./module.ts";
 
@@ -23,15 +22,18 @@ export function linear(name: string, inFeatures: number, outFeatures: number, { 
     layer,
     parameters: bias ? [weight, shift] : [weight],
     forward(tracing, x) {
-      const y = callLayer(tracing, layer, x, weight.shape, multiplyRows);
-      return bias ? tracing.graph.scope(name, () => add(y, tracing.parameter(shift.name, shift.shape))) : y;
+      // One product of matrices, whatever the rank of x; adapters see the same two axes.
+      const rows = reshape(x, [-1, inFeatures]);
+      const y = callLayer(tracing, layer, rows, weight.shape, (input, w) => {
+        const product = multiplyRows(input, w);
+        return bias ? add(product, tracing.parameter(shift.name, shift.shape)) : product;
+      });
+      return reshape(y, [...x.type.shape.slice(0, -1), outFeatures]);
     },
   };
 }
 
-/** x Wᵀ over the last axis: one product of matrices, whatever the rank of x. */
+/** x Wᵀ. Shapes: [rows, in], [out, in] -> [rows, out]. */
 export function multiplyRows(x: Value, weight: Value): Value {
-  const width = x.type.shape.at(-1)!;
-  const y = matmul(reshape(x, [-1, width]), weight, { transB: true });
-  return reshape(y, [...x.type.shape.slice(0, -1), dim(weight.type.shape[0]!)]);
+  return matmul(x, weight, { transB: true });
 }

@@ -51,21 +51,19 @@ export interface Tracing {
   readonly adapt?: LayerHook;
 }
 
-/**
- * Called for every layer with its input; returns the layer's output before the bias. `layer.output()` is what the base
- * computes, built only when asked for.
- */
+/** Called for every layer with its input; returns the layer's output. */
 export type LayerHook = (call: LayerCall) => Value;
 
 export interface LayerCall {
   readonly tracing: Tracing;
   readonly layer: Layer;
+  /** Linear layers: [rows, in], all leading axes in one. Convolutions: [N, in, H, W]. */
   readonly x: Value;
   /** The layer's own weight, W. Built when asked for, since some storages have to compute it. */
   weight(): Value;
-  /** The layer with another weight of W's shape, without bias. */
+  /** The layer with another weight of W's shape, bias included. */
   apply(x: Value, weight: Value): Value;
-  /** What the layer computes without adapters and without bias: `apply(x, weight())`. */
+  /** What the layer computes without adapters: `apply(x, weight())`. Built when asked for. */
   output(): Value;
 }
 
@@ -76,7 +74,7 @@ export interface Model<I> {
   forward(tracing: Tracing, inputs: I): Value;
 }
 
-/** Runs `layer` on x with the adapters of the tracing, before the bias. */
+/** Runs `layer` on x with the adapters of the tracing. */
 export function callLayer(
   tracing: Tracing,
   layer: Layer,

@@ -1,9 +1,10 @@
 /** Lowers a graph to ONNX: every node by its operation's `onnx` rule. */
+import { GraphError } from "../errors.ts";
 import { type DType, elementsOf } from "../ir/dtype.ts";
 import { type Graph, reachable, results, type Value } from "../ir/graph.ts";
 import type { OnnxAttrs, OnnxEmitter } from "../ir/op.ts";
 import type { ConstantAttrs } from "../ir/ops/constant.ts";
-import type { Shape } from "../ir/shape.ts";
+import { sameShape, type Shape } from "../ir/shape.ts";
 import type { FileSlice, OnnxAttribute, OnnxGraph, OnnxNodeProto, OnnxTensor, OnnxValueInfo } from "./model.ts";
 
 export interface LowerOptions {
@@ -27,10 +28,14 @@ export interface Lowered {
 
 export function lower(graph: Graph, options: LowerOptions): Lowered {
   const shapeInputs = new Map<string, Shape>();
-  const emitter = new Emitter(options.device, shapeInputs, { next: 0 });
+  const names = new Names();
+  const emitter = new Emitter(options.device, shapeInputs, names);
   const weights = options.weights ?? new Map<string, Uint8Array | FileSlice>();
   const inputs: OnnxValueInfo[] = [];
+  const { sentinel } = options;
+  if (sentinel !== undefined) names.reserve(sentinel);
   for (const { value, kind } of graph.inputs) {
+    names.reserve(value.name);
     emitter.bind(value, value.name);
     const data = kind === "state" ? weights.get(value.name) : undefined;
     if (data === undefined) inputs.push(info(value.name, value));
@@ -41,11 +46,12 @@ export function lower(graph: Graph, options: LowerOptions): Lowered {
   const outputs = new Map<string, string>();
   const updates = new Map<string, string>();
   const infos: OnnxValueInfo[] = [];
-  if (options.sentinel !== undefined) {
-    emitter.nodes("SequenceConstruct", [emitter.constant("float32", 0)], [options.sentinel]);
-    infos.push({ name: options.sentinel, dtype: "float32", shape: [], sequence: true });
+  if (sentinel !== undefined) {
+    emitter.nodes("SequenceConstruct", [emitter.constant("float32", 0)], [sentinel]);
+    infos.push({ name: sentinel, dtype: "float32", shape: [], sequence: true });
   }
-  const publish = (name: string, value: Value) => {
+  const publish = (wanted: string, value: Value) => {
+    const name = names.unique(wanted);
     // A model's outputs are nodes' outputs, each under one name: inputs and shared values pass through a copy.
     emitter.node("Identity", [emitter.name(value)], {}, name);
     infos.push(info(name, value));
@@ -82,15 +88,17 @@ class Emitter implements OnnxEmitter {
   readonly protos: OnnxNodeProto[] = [];
   readonly initializers: OnnxTensor[] = [];
   readonly #shapeInputs: Map<string, Shape>;
-  readonly #counter: { next: number };
+  readonly #taken: Names;
   readonly #names = new Map<Value, string>();
   readonly #constants = new Map<string, string>();
   #scope = "";
+  /** Of names in a body: they must not hide those around it. */
+  #prefix = "";
 
-  constructor(device: "cpu" | "webgpu", shapeInputs: Map<string, Shape>, counter: { next: number }) {
+  constructor(device: "cpu" | "webgpu", shapeInputs: Map<string, Shape>, taken: Names) {
     this.device = device;
     this.#shapeInputs = shapeInputs;
-    this.#counter = counter;
+    this.#taken = taken;
   }
 
   bind(value: Value, name: string): void {
@@ -100,7 +108,7 @@ class Emitter implements OnnxEmitter {
   name(value: Value): string {
     const known = this.#names.get(value);
     if (known !== undefined) return known;
-    const name = `${this.#prefix()}${value.name}`;
+    const name = this.#taken.unique(`${this.#prefix}${value.name}`);
     this.#names.set(value, name);
     return name;
   }
@@ -146,7 +154,7 @@ class Emitter implements OnnxEmitter {
     this.protos.push({
       opType,
       domain,
-      name: `${this.#fresh()}`,
+      name: this.#fresh(),
       inputs: bodyless(inputs, attrs),
       outputs,
       attrs: lowered,
@@ -159,7 +167,7 @@ class Emitter implements OnnxEmitter {
     const key = `${dtype}|${dims.join()}|${list.map((v) => (Object.is(v, -0) ? "-0" : v)).join()}`;
     const known = this.#constants.get(key);
     if (known !== undefined) return known;
-    const name = `${this.#prefix()}const_${this.#counter.next++}`;
+    const name = this.#taken.unique(`${this.#prefix}const`);
     this.#constants.set(key, name);
     this.initializers.push({ name, dtype, shape: dims, data: new Uint8Array(elementsOf(dtype, list).buffer) });
     return name;
@@ -172,15 +180,17 @@ class Emitter implements OnnxEmitter {
         shape.map((d) => d.size!),
       );
     }
-    const name = `shape/${shape.map((d) => d.size ?? d.name).join(",")}`;
+    const known = [...this.#shapeInputs].find(([, other]) => sameShape(shape, other));
+    if (known !== undefined) return known[0];
+    const name = this.#taken.unique(`shape/${shape.map((d) => d.size ?? d.name).join(",")}`);
     this.#shapeInputs.set(name, shape);
     return name;
   }
 
   #body(body: Graph, scanned: number, captured: readonly string[]): OnnxGraph {
-    const inner = new Emitter(this.device, this.#shapeInputs, this.#counter);
-    inner.#scope = `body_${this.#counter.next++}`;
-    inner.#bodyPrefix = `${inner.#scope}/`;
+    const inner = new Emitter(this.device, this.#shapeInputs, this.#taken);
+    const name = this.#taken.unique("body");
+    inner.#prefix = `${name}/`;
     const inputs: OnnxValueInfo[] = [];
     body.inputs.forEach(({ value }, i) => {
       if (i >= scanned) return inner.bind(value, captured[i - scanned]!);
@@ -189,17 +199,36 @@ class Emitter implements OnnxEmitter {
     const values = [...body.outputs.values()];
     inner.graph(body, values);
     const outputs = values.map((value) => info(inner.name(value), value));
-    return { name: inner.#bodyPrefix, nodes: inner.protos, initializers: inner.initializers, inputs, outputs };
+    return { name, nodes: inner.protos, initializers: inner.initializers, inputs, outputs };
   }
 
-  #bodyPrefix = "";
-  #prefix(): string {
-    return this.#bodyPrefix;
-  }
-
-  /** A name that no value of the graph has: theirs end in `_` and a number. */
   #fresh(): string {
-    return `${this.#prefix()}${this.#scope}#${this.#counter.next++}`;
+    return this.#taken.unique(`${this.#prefix}${this.#scope}`);
+  }
+}
+
+/** Names in a model, its bodies included: each stands for one thing. */
+class Names {
+  readonly #taken = new Set<string>();
+  readonly #next = new Map<string, number>();
+
+  /** @throws GraphError if the name is taken */
+  reserve(name: string): void {
+    if (name === "" || this.#taken.has(name)) {
+      throw new GraphError({ where: name, what: "an input of a graph cannot have this name", hint: "rename it" });
+    }
+    this.#taken.add(name);
+  }
+
+  /** `wanted`, or `wanted` and a number. */
+  unique(wanted: string): string {
+    let name = wanted;
+    for (let i = this.#next.get(wanted) ?? 1; this.#taken.has(name); i++) {
+      name = `${wanted}:${i}`;
+      this.#next.set(wanted, i + 1);
+    }
+    this.#taken.add(name);
+    return name;
   }
 }
 

@@ -158,7 +158,7 @@ function addGradients(traced: Traced, wanted: readonly Value[]): { gradients: Va
   const { graph, results } = traced;
   const differentiable = results.filter((result) => isFloat(result.type.dtype));
   const seeds = differentiable.map((result, i) => graph.feed(`seed${i}`, result.type));
-  if (differentiable.length === 1) return { gradients: grad(differentiable[0]!, wanted, seeds[0]!), seeds };
+  if (differentiable.length === 1) return { gradients: grad(differentiable[0]!, wanted, seeds[0]), seeds };
   const sums = differentiable.map((result, i) => reduceSum(mul(result, seeds[i]!)));
   return { gradients: grad(sums.reduce(add), wanted), seeds };
 }

@@ -2,17 +2,10 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { FormatError } from "../../src/errors.ts";
-import {
-  bfloat16ToFloat32,
-  byteLengthOf,
-  decodeFloat32,
-  encodeFloat32,
-  float16ToFloat32,
-  float32ToBfloat16,
-  float32ToFloat16,
-} from "../../src/formats/safetensors/dtype.ts";
+import { byteLengthOf, decodeFloat32, encodeFloat32 } from "../../src/formats/safetensors/dtype.ts";
 import type { FloatDtype } from "../../src/formats/safetensors/dtype.ts";
 import { openSafetensors } from "../../src/formats/safetensors/reader.ts";
+import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from "../../src/half.ts";
 import { GOLDEN } from "./safetensors-fixtures.ts";
 
 const isNan16 = (bits: number): boolean => (bits & 0x7fff) > 0x7c00;

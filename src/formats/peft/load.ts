@@ -54,10 +54,10 @@ export async function loadAdapter(
     const { adapted, warnings } = fit(weights, layers, settings);
     const { method } = settings.format;
     const { targetModules, config } = settings;
-    const given = targetModules === undefined || targetModules === "all-linear" ? undefined : targetModules;
+    const said = targetModules !== undefined && targetModules.length > 0 && targetModules !== "all-linear";
     const adapter = adapterOn(adapted, method, {
       name,
-      targetModules: given ?? adapted.map((layer) => layer.name),
+      targetModules: said ? targetModules : adapted.map((layer) => layer.name),
       config,
     });
     for (const { layer, states } of adapter.targets) {

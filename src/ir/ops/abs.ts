@@ -10,7 +10,7 @@ export const absOp = elementwise({
   onnxType: "Abs",
   arity: 1,
   accepts: isFloat,
-  f: (x) => Math.abs(x!),
+  f: (x) => Math.abs(x),
   vjp: ({ inputs: [x], cotangents: [dy] }) => [mul(dy!, sign(x!))],
 });
 

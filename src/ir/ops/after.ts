@@ -6,8 +6,20 @@
  * Emitted as x + 0 · isNaN(first element of the dependency): no optimizer can remove it, and it stays exact when the
  * dependency is not finite.
  */
+import type { DType } from "../dtype.ts";
 import { apply, type Value } from "../graph.ts";
-import type { Op } from "../op.ts";
+import { onnxElementType } from "../onnx-types.ts";
+import type { Op, OnnxEmitter } from "../op.ts";
+
+/** Types without a kernel for sums on CPU, and a type that holds their values. */
+const CARRIER: Partial<Record<DType, DType>> = {
+  bool: "int32",
+  int8: "int32",
+  uint8: "int32",
+  uint32: "int64",
+  float16: "float32",
+  bfloat16: "float32",
+};
 
 export const afterOp: Op = {
   name: "after",
@@ -15,21 +27,29 @@ export const afterOp: Op = {
   evaluate: ([x]) => [x!],
   onnx(emit, node) {
     const [x, dependency] = node.inputs;
+    const { dtype } = node.outputTypes[0]!;
+    const carrier = CARRIER[dtype] ?? dtype;
     const zero = emit.constant("int64", [0]);
     const one = emit.constant("int64", [1]);
     const flat = emit.node("Reshape", [dependency!, emit.constant("int64", [-1])]);
-    const first = emit.node("Slice", [flat, zero, one, zero]);
-    const token = emit.node("Cast", [emit.node("IsNaN", [first])], { to: 1 });
+    const first = converted(emit, emit.node("Slice", [flat, zero, one, zero]), node.inputTypes[1]!.dtype, "float32");
+    const token = emit.node("Cast", [emit.node("IsNaN", [first])], { to: onnxElementType("float32") });
     const nothing = emit.node("Reshape", [
       emit.node("Mul", [token, emit.constant("float32", 0)]),
       emit.constant("int64", [], [0]),
     ]);
-    emit.node("Add", [x!, nothing], {}, node.outputs[0]);
+    const terms = [converted(emit, x!, dtype, carrier), converted(emit, nothing, "float32", carrier)];
+    if (carrier === dtype) emit.node("Add", terms, {}, node.outputs[0]);
+    else emit.node("Cast", [emit.node("Add", terms)], { to: onnxElementType(dtype) }, node.outputs[0]);
   },
   vjp: ({ cotangents: [dy] }) => [dy, undefined],
 };
 
-/** @param dependency any float32 value with at least one element */
+/** @param dependency any value with at least one element */
 export function after(x: Value, dependency: Value): Value {
   return apply(afterOp, [x, dependency], {});
+}
+
+function converted(emit: OnnxEmitter, name: string, from: DType, to: DType): string {
+  return from === to ? name : emit.node("Cast", [name], { to: onnxElementType(to) });
 }

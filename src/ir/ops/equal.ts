@@ -6,7 +6,7 @@ export const equalOp = elementwise({
   name: "equal",
   onnxType: "Equal",
   arity: 2,
-  f: (x, y) => Number(x! === y!),
+  f: (x, y) => Number(x === y),
   result: () => "bool",
   vjp: "zero",
 });

@@ -13,7 +13,7 @@ export const erfOp = elementwise({
   onnxType: "Erf",
   arity: 1,
   accepts: isFloat,
-  f: (x) => errorFunction(x!),
+  f: (x) => errorFunction(x),
   vjp: ({ inputs: [x], cotangents: [dy] }) => [mul(dy!, affine(exp(affine(mul(x!, x!), -1)), SLOPE_AT_0))],
 });
 

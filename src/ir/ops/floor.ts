@@ -8,7 +8,7 @@ export const floorOp = elementwise({
   onnxType: "Floor",
   arity: 1,
   accepts: isFloat,
-  f: (x) => Math.floor(x!),
+  f: (x) => Math.floor(x),
   vjp: "zero",
 });
 

@@ -20,7 +20,7 @@ const TANH_SCALE = Math.sqrt(2 / Math.PI);
 const CUBIC = 0.044715;
 
 export const geluOp: Op<GeluAttrs> = {
-  ...elementwise({ name: "gelu", arity: 1, accepts: isFloat, f: (x) => x!, vjp: "zero" }),
+  ...elementwise({ name: "gelu", arity: 1, accepts: isFloat, f: (x) => x, vjp: "zero" }),
   evaluate: ([x], { approximate }, [shape]) => [
     mapBroadcast([x!], shape!, (value) =>
       approximate === "none"

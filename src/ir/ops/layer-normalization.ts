@@ -2,7 +2,8 @@
  * y = x̂ · scale + bias over the last axis, with x̂ = (x - mean) / √(variance + ε) (Ba et al. 2016, arXiv 1607.06450).
  *
  * Shapes: x [..., D], scale and bias [D]. Further outputs, kept for the derivative: mean and 1 / √(variance + ε),
- * float32[..., 1]. With g = dy · scale: dx = (g - mean(g) - x̂ · mean(g · x̂)) / √(variance + ε).
+ * float32[..., 1]. On WebGPU the variance is computed as mean(x²) - mean², which loses digits where |mean| ≫ √variance.
+ * With g = dy · scale: dx = (g - mean(g) - x̂ · mean(g · x̂)) / √(variance + ε).
  */
 import { ShapeError } from "../../errors.ts";
 import { apply, type Value } from "../graph.ts";

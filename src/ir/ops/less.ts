@@ -6,7 +6,7 @@ export const lessOp = elementwise({
   name: "less",
   onnxType: "Less",
   arity: 2,
-  f: (x, y) => Number(x! < y!),
+  f: (x, y) => Number(x < y),
   result: () => "bool",
   vjp: "zero",
 });

@@ -9,7 +9,7 @@ export const logOp = elementwise({
   onnxType: "Log",
   arity: 1,
   accepts: isFloat,
-  f: (x) => Math.log(x!),
+  f: (x) => Math.log(x),
   vjp: ({ inputs: [x], cotangents: [dy] }) => [div(dy!, x!)],
 });
 

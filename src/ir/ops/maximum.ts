@@ -8,7 +8,7 @@ export const maximumOp = elementwise({
   name: "maximum",
   onnxType: "Max",
   arity: 2,
-  f: (x, y) => Math.max(x!, y!),
+  f: (x, y) => Math.max(x, y),
   vjp: ({ inputs: [x, y], cotangents: [dz], needs }) => [
     needs[0] ? share(dz!, greater(x!, y!), x!, y!) : undefined,
     needs[1] ? share(dz!, greater(y!, x!), x!, y!) : undefined,

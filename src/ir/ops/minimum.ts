@@ -8,7 +8,7 @@ export const minimumOp = elementwise({
   name: "minimum",
   onnxType: "Min",
   arity: 2,
-  f: (x, y) => Math.min(x!, y!),
+  f: (x, y) => Math.min(x, y),
   vjp: ({ inputs: [x, y], cotangents: [dz], needs }) => [
     needs[0] ? share(dz!, less(x!, y!), x!, y!) : undefined,
     needs[1] ? share(dz!, less(y!, x!), x!, y!) : undefined,

@@ -13,7 +13,7 @@ import { mul } from "./mul.ts";
 type PowAttrs = { readonly exponent: number };
 
 export const powOp: Op<PowAttrs> = {
-  ...elementwise({ name: "pow", arity: 1, accepts: isFloat, f: (x) => x!, vjp: "zero" }),
+  ...elementwise({ name: "pow", arity: 1, accepts: isFloat, f: (x) => x, vjp: "zero" }),
   evaluate: ([x], { exponent }, [shape]) => [mapBroadcast([x!], shape!, (value) => value ** exponent)],
   onnx(emit, node) {
     const [x] = node.inputs;

@@ -79,7 +79,7 @@ export const randomUniformOp: Op<RandomUniformAttrs> = {
 /**
  * @param seed int32 scalar; another one at every step gives other numbers
  * @param options.stream a whole number; places in a model that use one seed take different ones
- * @param options.shape of the result, at most 2³¹ elements
+ * @param options.shape of the result, less than 2³¹ elements; on WebGPU known when the graph is traced
  * @returns float32
  * @throws ShapeError if the seed is not an int32 scalar
  */

@@ -19,6 +19,7 @@ type ReshapeAttrs = { readonly shape: Shape };
 
 export const reshapeOp: Op<ReshapeAttrs> = {
   name: "reshape",
+  view: true,
   infer([x], { shape }) {
     if (!sameDim(elementCount(x!.shape), elementCount(shape))) {
       throw new ShapeError({

@@ -6,6 +6,7 @@
  */
 import { apply, type Value } from "../graph.ts";
 import { sizeOfShape } from "../ndarray.ts";
+import { onnxElementType } from "../onnx-types.ts";
 import type { Op } from "../op.ts";
 import { cast } from "./cast.ts";
 import { expectNormalizable, type NormAttrs, statisticShape } from "./layer-normalization.ts";
@@ -35,9 +36,25 @@ export const rmsNormOp: Op<NormAttrs> = {
     ];
   },
   onnx(emit, node) {
-    // The operator set has RMSNormalization from version 23 on; the engine knows it under an older name of its own.
-    const attrs = { axis: -1, epsilon: { float: node.attrs.epsilon }, stash_type: 1 };
-    emit.nodes("SimplifiedLayerNormalization", node.inputs, node.outputs, attrs);
+    const { epsilon } = node.attrs;
+    if (emit.device === "cpu") {
+      // The operator set has RMSNormalization from version 23 on; the engine knows it under an older name of its own.
+      const attrs = { axis: -1, epsilon: { float: epsilon }, stash_type: 1 };
+      emit.nodes("SimplifiedLayerNormalization", node.inputs, node.outputs, attrs);
+      return;
+    }
+    // The kernel for WebGPU writes something else to the second output.
+    const [x, scale] = node.inputs;
+    const { dtype } = node.inputTypes[0]!;
+    const [float, typed] = [onnxElementType("float32"), onnxElementType(dtype)];
+    const wide = dtype === "float32" ? x! : emit.node("Cast", [x!], { to: float });
+    const square = emit.node("Mul", [wide, wide]);
+    const mean = emit.node("ReduceMean", [square, emit.constant("int64", [-1])], { keepdims: 1 });
+    const rms = emit.node("Sqrt", [emit.node("Add", [mean, emit.constant("float32", epsilon)])]);
+    emit.node("Div", [emit.constant("float32", 1), rms], {}, node.outputs[1]);
+    const normal = emit.node("Mul", [wide, node.outputs[1]!]);
+    const narrow = dtype === "float32" ? normal : emit.node("Cast", [normal], { to: typed });
+    emit.node("Mul", [narrow, scale!], {}, node.outputs[0]);
   },
   vjp: ({ inputs: [x, scale], outputs: [, inverse], cotangents: [dy], needs }) => {
     const inverseRms = cast(inverse!, x!.type.dtype);

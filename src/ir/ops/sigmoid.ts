@@ -10,7 +10,7 @@ export const sigmoidOp = elementwise({
   onnxType: "Sigmoid",
   arity: 1,
   accepts: isFloat,
-  f: (x) => logistic(x!),
+  f: (x) => logistic(x),
   vjp: ({ outputs: [y], cotangents: [dy] }) => [mul(dy!, mul(y!, affine(y!, -1, 1)))],
 });
 

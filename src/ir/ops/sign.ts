@@ -12,7 +12,7 @@ export const signOp = elementwise({
   name: "sign",
   arity: 1,
   accepts: isFloat,
-  f: (x) => Math.sign(x!),
+  f: (x) => Math.sign(x),
   onnx(emit, node) {
     if (emit.device === "cpu") {
       emit.node("Sign", node.inputs, {}, node.outputs[0]);

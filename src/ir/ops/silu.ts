@@ -11,7 +11,7 @@ export const siluOp = elementwise({
   name: "silu",
   arity: 1,
   accepts: isFloat,
-  f: (x) => x! * logistic(x!),
+  f: (x) => x * logistic(x),
   onnx(emit, node) {
     const [x] = node.inputs;
     emit.node("Mul", [x!, emit.node("Sigmoid", [x!])], {}, node.outputs[0]);

@@ -10,7 +10,7 @@ export const sqrtOp = elementwise({
   onnxType: "Sqrt",
   arity: 1,
   accepts: isFloat,
-  f: (x) => Math.sqrt(x!),
+  f: (x) => Math.sqrt(x),
   vjp: ({ outputs: [y], cotangents: [dy] }) => [div(affine(dy!, 0.5), y!)],
 });
 

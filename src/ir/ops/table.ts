@@ -73,4 +73,7 @@ export { softmaxCrossEntropy, softmaxCrossEntropyOp } from "./softmax-cross-entr
 
 // Scheduling
 export { after, afterOp } from "./after.ts";
+
+// Made by passes
+export { gemmOp } from "./gemm.ts";
 export { mapRowsOp } from "./map-rows.ts";

@@ -10,7 +10,7 @@ export const tanhOp = elementwise({
   onnxType: "Tanh",
   arity: 1,
   accepts: isFloat,
-  f: (x) => Math.tanh(x!),
+  f: (x) => Math.tanh(x),
   vjp: ({ outputs: [y], cotangents: [dy] }) => [mul(dy!, affine(mul(y!, y!), -1, 1))],
 });
 

@@ -8,6 +8,7 @@ type TransposeAttrs = { readonly perm: readonly number[] };
 
 export const transposeOp: Op<TransposeAttrs> = {
   name: "transpose",
+  view: true,
   infer([x], { perm }) {
     const rank = x!.shape.length;
     if ([...perm].sort((a, b) => a - b).join() !== [...Array(rank).keys()].join()) {

@@ -4,18 +4,16 @@ import type { DType } from "../dtype.ts";
 import { apply, type Value } from "../graph.ts";
 import { mapBroadcast } from "../ndarray.ts";
 import { onnxElementType } from "../onnx-types.ts";
-import type { Op } from "../op.ts";
+import type { Op, OnnxEmitter } from "../op.ts";
 import { broadcastShapes } from "../shape.ts";
 import { scalar } from "./constant.ts";
 import { expectArity, expectSameDType } from "./elementwise.ts";
 
-/** Types without a kernel on CPU, and a type that holds their values. */
-const CARRIER: Partial<Record<DType, DType>> = {
-  bool: "uint8",
-  int8: "int32",
-  uint32: "int64",
-  float16: "float32",
-  bfloat16: "float32",
+/** Types without a kernel, and a type that holds their values. */
+const CARRIER: Record<OnnxEmitter["device"], Partial<Record<DType, DType>>> = {
+  cpu: { bool: "uint8", int8: "int32", uint32: "int64", float16: "float32", bfloat16: "float32" },
+  // From uint32 to int32 and back the bits stay.
+  webgpu: { bool: "int32", uint32: "int32" },
 };
 
 export const whereOp: Op = {
@@ -35,10 +33,10 @@ export const whereOp: Op = {
     expectSameDType("where", [x!, y!]);
     return [{ dtype: x!.dtype, shape: broadcastShapes("where", ...inputs.map((input) => input.shape)) }];
   },
-  evaluate: (inputs, _attrs, [shape]) => [mapBroadcast(inputs, shape!, (c, x, y) => (c === 0 ? y! : x!))],
+  evaluate: (inputs, _attrs, [shape]) => [mapBroadcast(inputs, shape!, (c, x, y) => (c === 0 ? y : x))],
   onnx(emit, node) {
     const { dtype } = node.outputTypes[0]!;
-    const carrier = emit.device === "cpu" ? CARRIER[dtype] : undefined;
+    const carrier = CARRIER[emit.device][dtype];
     if (carrier === undefined) {
       emit.node("Where", node.inputs, {}, node.outputs[0]);
       return;

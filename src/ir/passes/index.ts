@@ -3,6 +3,7 @@ import type { Graph } from "../graph.ts";
 import { mergeCommonSubexpressions } from "./common-subexpressions.ts";
 import { removeDeadCode } from "./dead-code.ts";
 import { foldConstants } from "./fold-constants.ts";
+import { fuseGemm } from "./fuse-gemm.ts";
 import { orderInPlace } from "./in-place.ts";
 import { reassociate } from "./reassociate.ts";
 import { tileUpdates } from "./tile-updates.ts";
@@ -20,6 +21,6 @@ export function optimize(graph: Graph, { device, typicalSizes }: PassOptions): G
   result = reassociate(result, typicalSizes);
   result = mergeCommonSubexpressions(result);
   // A GPU gets new buffers for new states, and has no cache to tile for.
-  if (device === "webgpu") return result;
-  return tileUpdates(orderInPlace(result));
+  if (device === "cpu") result = tileUpdates(orderInPlace(result));
+  return removeDeadCode(fuseGemm(result));
 }

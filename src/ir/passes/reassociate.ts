@@ -9,6 +9,7 @@ import type { Graph, Node, Value } from "../graph.ts";
 import { type MatMulAttrs, matmul } from "../ops/matmul.ts";
 import { mul } from "../ops/mul.ts";
 import { type DimSizes, sizeOf } from "../shape.ts";
+import { removeDeadCode } from "./dead-code.ts";
 import { readers, rewrite } from "./rewrite.ts";
 
 /** A size for names that nothing is known about: more than any rank, about a small batch of sequences. */
@@ -32,45 +33,69 @@ interface Chain {
 }
 
 export function reassociate(graph: Graph, typicalSizes: DimSizes): Graph {
+  let result = graph;
+  // A new order can make room for another one. Each round saves operations, so that there is a last one.
+  for (;;) {
+    const chains = findChains(result, typicalSizes);
+    if (chains.size === 0) return result;
+    result = reorder(result, chains);
+  }
+}
+
+/** Products to be computed in another order. No two of them count on the same product staying or going. */
+function findChains(graph: Graph, typicalSizes: DimSizes): Map<Node, Chain> {
   const readersOf = readers(graph);
   const kept = new Set([...graph.outputs.values(), ...graph.updates.values()]);
-  const size = (factor: Factor, axis: 0 | 1) => {
-    const d = factor.value.type.shape[factor.transposed ? 1 - axis : axis]!;
-    return d.size ?? sizeOf(d, new Proxy(typicalSizes, { get: (known, name: string) => known[name] ?? UNKNOWN_SIZE }));
-  };
-  /** Multiplications in (first · second) · third and first · (second · third). */
-  const costs = ({ first, second, third }: Chain) => {
+  const sizes = new Proxy(typicalSizes, { get: (known, name: string) => known[name] ?? UNKNOWN_SIZE });
+  const size = (factor: Factor, axis: 0 | 1) =>
+    sizeOf(factor.value.type.shape[factor.transposed ? 1 - axis : axis]!, sizes);
+  /** Multiplications in both orders, and in the outer product of the present one. */
+  const costs = ({ first, second, third, inner }: Chain) => {
     const [m, k, l, n] = [size(first, 0), size(first, 1), size(second, 1), size(third, 1)];
-    return { left: m * k * l + m * l * n, right: k * l * n + m * k * n, outer: { first: m * l * n, last: m * k * n } };
+    const [left, right] = [m * k * l + m * l * n, k * l * n + m * k * n];
+    return inner === "first" ? { outer: m * l * n, other: right } : { outer: m * k * n, other: left };
   };
 
   const chains = new Map<Node, Chain>();
+  const taken = new Set<Node>();
   for (const node of graph.nodes) {
     const [value] = node.outputs;
     if (!isMatrixProduct(node) || kept.has(value!)) continue;
     const found = uses(value!, readersOf, kept);
     if (found === undefined || found.length === 0) continue;
+    const group = [node, ...found.map(({ reader }) => reader)];
+    if (new Set(group).size < group.length || group.some((member) => taken.has(member))) continue;
     const all = found.map(({ reader, through, scale }) => chain(node, reader, through, scale));
-    const once = size({ value: node.inputs[0]!, transposed: attrs(node).transA }, 0);
-    const now = all.reduce((sum, c) => sum + costs(c).outer[c.inner], once * innerCost(node, size));
-    const then = all.reduce((sum, c) => sum + (c.inner === "first" ? costs(c).right : costs(c).left), 0);
-    if (then < now) for (const c of all) chains.set(c.node, c);
+    const { transA, transB } = attrs(node);
+    const [a, b] = [
+      { value: node.inputs[0]!, transposed: transA },
+      { value: node.inputs[1]!, transposed: transB },
+    ];
+    const now = all.reduce((sum, c) => sum + costs(c).outer, size(a, 0) * size(a, 1) * size(b, 1));
+    const then = all.reduce((sum, c) => sum + costs(c).other, 0);
+    if (then >= now) continue;
+    for (const c of all) chains.set(c.node, c);
+    for (const member of group) taken.add(member);
   }
-  if (chains.size === 0) return graph;
+  return chains;
+}
 
+function reorder(graph: Graph, chains: ReadonlyMap<Node, Chain>): Graph {
   const copies = new Map<Value, Value>();
-  return rewrite(graph, {
+  const reordered = rewrite(graph, {
     node(node, inputs, into) {
       node.inputs.forEach((input, i) => copies.set(input, inputs[i]!));
       const found = chains.get(node);
-      const outputs = found === undefined ? into.copy(node, inputs) : [reordered(found, copies)];
+      const outputs =
+        found === undefined ? into.copy(node, inputs) : [into.insteadOf(node, () => inOtherOrder(found, copies))];
       node.outputs.forEach((output, i) => copies.set(output, outputs[i]!));
       return outputs;
     },
   });
+  return removeDeadCode(reordered);
 }
 
-function reordered({ first, second, third, inner, scale }: Chain, copies: ReadonlyMap<Value, Value>): Value {
+function inOtherOrder({ first, second, third, inner, scale }: Chain, copies: ReadonlyMap<Value, Value>): Value {
   const copied = ({ value, transposed }: Factor): Factor => ({ value: copies.get(value)!, transposed });
   const [a, b, c] = [copied(first), copied(second), copied(third)];
   const plain = (value: Value): Factor => ({ value, transposed: false });
@@ -88,13 +113,6 @@ function isMatrixProduct(node: Node): boolean {
 
 function attrs(node: Node): MatMulAttrs {
   return node.attrs as MatMulAttrs;
-}
-
-function innerCost(node: Node, size: (factor: Factor, axis: 0 | 1) => number): number {
-  const { transA, transB } = attrs(node);
-  return (
-    size({ value: node.inputs[0]!, transposed: transA }, 1) * size({ value: node.inputs[1]!, transposed: transB }, 1)
-  );
 }
 
 interface Use {

@@ -6,14 +6,13 @@
  * new one stays in the cache. A gradient that is a product of matrices and that nothing else needs is computed in the
  * same tiles, and never exists as a whole.
  */
-import { Graph, type Node, type Value } from "../graph.ts";
+import { Graph, type Node, reachable, results, type Value } from "../graph.ts";
 import { mapRowsOp, type MapRowsAttrs } from "../ops/map-rows.ts";
 import { type MatMulAttrs, matmulOp } from "../ops/matmul.ts";
 import { reshape } from "../ops/reshape.ts";
 import { transpose } from "../ops/transpose.ts";
 import { dim, sameShape, type Shape } from "../shape.ts";
-import { readers } from "./rewrite.ts";
-import { reachable, results } from "../graph.ts";
+import { memoryOf, readers } from "./rewrite.ts";
 
 /** States below this size stay in the cache anyway. */
 const MIN_ELEMENTS = 1 << 18;
@@ -69,6 +68,9 @@ function findRegions(graph: Graph): Region[] {
   const readersOf = readers(graph);
   const outputs = new Set(graph.outputs.values());
   const updates = new Set(graph.updates.values());
+  /** Runs of the body see the left matrix and the result in rows, and the right one whole: it must not change meanwhile. */
+  const isRowwiseProduct = (node: Node) =>
+    node.op.name === matmulOp.name && !graph.updates.has(memoryOf(node.inputs[1]!));
   const taken = new Set<Node>();
   const regions: Region[] = [];
   // From the last update back, so that a weight's region takes in the moments that it is computed from.
@@ -83,9 +85,10 @@ function findRegions(graph: Graph): Region[] {
       const [output] = node.outputs;
       if (node.id > seed.id || taken.has(node) || node.outputs.length !== 1 || outputs.has(output!)) continue;
       const consumers = readersOf.get(output!) ?? [];
-      const inside = consumers.every((consumer) => nodes.has(consumer));
+      const inside = consumers.every((consumer) => nodes.has(consumer) && consumer.op.name !== matmulOp.name);
       const wanted = node === seed || (consumers.length > 0 && inside);
-      if (wanted && isRowwise(node, shape)) nodes.add(node);
+      const matches = sameShape(output!.type.shape, shape);
+      if (wanted && matches && (isRowwiseProduct(node) || isRowwise(node, shape))) nodes.add(node);
     }
     if (!nodes.has(seed)) continue;
     for (const node of nodes) taken.add(node);
@@ -96,8 +99,6 @@ function findRegions(graph: Graph): Region[] {
 
 /** Rows of the result depend on the same rows of inputs of its shape, and on whole values that have no such rows. */
 function isRowwise(node: Node, shape: Shape): boolean {
-  if (!sameShape(node.outputs[0]!.type.shape, shape)) return false;
-  if (node.op.name === matmulOp.name) return shape.length === 2;
   return (
     node.op.elementwise === true &&
     node.inputs.every(({ type }) => sameShape(type.shape, shape) || type.shape.length < shape.length)
@@ -179,7 +180,7 @@ function emitRegion(graph: Graph, { shape, rows, nodes }: Region, into: Graph, c
         : body.apply(matmulOp, [left, see(node.inputs[1]!)], { ...(node.attrs as MatMulAttrs), transA: false });
     inner.set(node.outputs[0]!, output!);
   }
-  const updated = [...graph.updates.values()].filter(
+  const updated = [...new Set(graph.updates.values())].filter(
     (value) => value.producer !== undefined && nodes.has(value.producer),
   );
   updated.forEach((value, i) => body.output(`out${i}`, inner.get(value)!));

@@ -107,7 +107,7 @@ function surprise(counts: readonly number[]): number {
 
 /** How often (x[i], y[i]) falls into each cell of a 16 x 16 grid. */
 function grid(x: Float64Array, y: Float64Array): number[] {
-  const counts = new Array<number>(256).fill(0);
+  const counts = Array.from({ length: 256 }, () => 0);
   for (let i = 0; i < Math.min(x.length, y.length); i++) {
     counts[Math.floor(x[i]! * 16) * 16 + Math.floor(y[i]! * 16)]!++;
   }
@@ -124,8 +124,8 @@ test("randomUniform gives multiples of 2^-24 from [0, 1)", () => {
 test("randomUniform fills [0, 1) evenly, in its high and in its low bits", () => {
   for (const seed of [0, 1, 2, -1, 123456789]) {
     const x = draw(seed, 0);
-    const high = new Array<number>(256).fill(0);
-    const low = new Array<number>(256).fill(0);
+    const high = Array.from({ length: 256 }, () => 0);
+    const low = Array.from({ length: 256 }, () => 0);
     for (const value of x) {
       high[Math.floor(value * 256)]!++;
       low[(value * 2 ** 24) % 256]!++;

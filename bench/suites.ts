@@ -1,0 +1,20 @@
+/** The benchmarks, in the order in which they run. */
+import { gradientOrderSuite } from "./gradient-order-suite.ts";
+import { graphOverhead } from "./graph-overhead.ts";
+import { mlpSteps } from "./mlp-steps.ts";
+
+export interface SuiteResult {
+  readonly header: readonly string[];
+  readonly rows: readonly (readonly (string | number)[])[];
+  /** What the results file holds besides the machine. */
+  readonly figures: Readonly<Record<string, unknown>>;
+  readonly notes: readonly string[];
+}
+
+export interface Suite {
+  readonly name: string;
+  readonly title: string;
+  run(threads: number): Promise<SuiteResult>;
+}
+
+export const SUITES: readonly Suite[] = [mlpSteps, graphOverhead, gradientOrderSuite];

@@ -1,0 +1,46 @@
+/** The public API: a table of contents, one line per thing. */
+export * from "./errors.ts";
+export { Random, type RandomState } from "./random.ts";
+
+// Graphs
+export type { DType, TypedArray } from "./ir/dtype.ts";
+export { dim, type Dim, type DimLike, type DimSizes, type Shape } from "./ir/shape.ts";
+export { Graph, type Node, type Value } from "./ir/graph.ts";
+export type { Op, Type, VjpContext, VjpRule } from "./ir/op.ts";
+export { grad } from "./ir/grad.ts";
+export { printGraph } from "./ir/print.ts";
+export { matmulFlops } from "./ir/cost.ts";
+export * as ops from "./ir/ops/index.ts";
+
+// Running them
+export type { CompileOptions, Device, Executable, Feeds, FileTensor, Results, Tensor } from "./runtime/runtime.ts";
+export { interpDevice, interpret } from "./runtime/interp.ts";
+export { ortDevice, type OrtOptions } from "./runtime/node/device-node.ts";
+
+// Models and layers
+export { countElements, type Layer, type Model, type ParameterSpec, type Tracing } from "./nn/module.ts";
+export { linear } from "./nn/linear.ts";
+export { conv2d } from "./nn/conv2d.ts";
+export { attention } from "./nn/attention.ts";
+export { mlp } from "./models/mlp.ts";
+
+// Adapters
+export { METHODS, type MethodName } from "./adapters/index.ts";
+export type { Method, MethodConfig } from "./adapters/method.ts";
+export { lora, type LoraConfig } from "./adapters/lora.ts";
+export { type Adapter, adapterHook, attach } from "./adapters/adapter.ts";
+export { merge, unmerge } from "./adapters/merge.ts";
+
+// Training
+export { OPTIMIZERS, type OptimizerName } from "./optim/index.ts";
+export { adam, adamw, type AdamOptions } from "./optim/adam.ts";
+export { sgd, type SgdOptions } from "./optim/sgd.ts";
+export { schedule, type ScheduleName, SCHEDULES } from "./optim/schedule.ts";
+export { trainingGraph, type TrainingGraph, type TrainingGraphOptions } from "./train/training-graph.ts";
+export { Stepper, type StepperOptions, type StepResult } from "./train/stepper.ts";
+export { freezeByName, initializeParameters, mapParameters, saveParameters } from "./train/parameters.ts";
+export { fitImages, predictImages } from "./train/image-classifier.ts";
+
+// Files and data
+export { openCheckpoint, openSafetensors, writeSafetensors, writeSharded } from "./formats/safetensors/index.ts";
+export { type Cifar10, loadCifar10 } from "./data/cifar10.ts";

@@ -1,0 +1,21 @@
+/** What a graph costs, from its shapes. */
+import { type Graph, type Node, reachable, results } from "./graph.ts";
+import type { MapRowsAttrs } from "./ops/map-rows.ts";
+import type { MatMulAttrs } from "./ops/matmul.ts";
+import { type DimSizes, sizesOf } from "./shape.ts";
+
+/** Floating-point operations of all products of matrices in one run (2 per multiplication and addition). */
+export function matmulFlops(graph: Graph, sizes: DimSizes = {}): number {
+  return reachable(graph, results(graph)).reduce((sum, node) => sum + nodeFlops(node, sizes), 0);
+}
+
+function nodeFlops(node: Node, sizes: DimSizes): number {
+  if (node.op.name === "mapRows") {
+    const runs = node.inputs[0]!.type.shape[0]!.size!;
+    return runs * matmulFlops((node.attrs as MapRowsAttrs).body, sizes);
+  }
+  if (node.op.name !== "matmul" && node.op.name !== "gemm") return 0;
+  const [a] = node.inputs;
+  const inner = sizesOf(a!.type.shape, sizes).at((node.attrs as MatMulAttrs).transA ? -2 : -1)!;
+  return 2 * inner * sizesOf(node.outputs[0]!.type.shape, sizes).reduce((x, y) => x * y, 1);
+}

@@ -1,0 +1,101 @@
+/** States in arrays that runs write in place: the graph was checked to allow it (ir/passes/in-place.ts). */
+import type { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
+import { allocate, type DType } from "../../ir/dtype.ts";
+import { sizeOfShape } from "../../ir/ndarray.ts";
+import type { FileTensor, Tensor } from "../runtime.ts";
+import { runInPlace } from "./in-place-node.ts";
+import { expectFit, type HostState, type Memory, readHost, stateOf, toOrt } from "./memory-node.ts";
+import type { CompiledModel } from "./protocol-node.ts";
+
+export class CpuMemory implements Memory {
+  readonly #states = new Map<string, HostState>();
+  /** Arrays for the results of a session, kept from run to run while their shape stays. */
+  readonly #results = new WeakMap<InferenceSession, Map<string, Tensor>>();
+
+  check({ states }: CompiledModel): void {
+    for (const state of states) expectFit(state, stateOf(this.#states, state.name).tensor);
+  }
+
+  locations(): undefined {
+    return undefined;
+  }
+
+  write(name: string, tensor: Tensor): void {
+    const old = this.#states.get(name);
+    if (old?.in === "memory" && old.tensor.dtype === tensor.dtype && old.tensor.data.length === tensor.data.length) {
+      // Keep the buffer: its pages are there already.
+      old.tensor.data.set(tensor.data as never);
+      this.#states.set(name, { in: "memory", tensor: { ...tensor, data: old.tensor.data } });
+      return;
+    }
+    this.#states.set(name, { in: "memory", tensor });
+  }
+
+  map(name: string, tensor: FileTensor): void {
+    this.#states.set(name, { in: "file", tensor });
+  }
+
+  async read(name: string): Promise<Tensor> {
+    return readHost(stateOf(this.#states, name));
+  }
+
+  free(name: string): void {
+    this.#states.delete(name);
+  }
+
+  async run(
+    session: InferenceSession,
+    compiled: CompiledModel,
+    feeds: Readonly<Record<string, Tensor>>,
+    shapes: Readonly<Record<string, readonly number[]>>,
+  ): Promise<Record<string, Tensor>> {
+    this.check(compiled);
+    const inputs: Record<string, OrtTensor> = {};
+    for (const [name, tensor] of Object.entries(feeds)) inputs[name] = toOrt(tensor, tensor.shape);
+    const views = new Map<string, OrtTensor>();
+    for (const { name, dims } of compiled.states) {
+      const view = toOrt(await this.#inMemory(name), dims);
+      views.set(name, view);
+      inputs[name] = view;
+    }
+    const outputs: Record<string, OrtTensor> = {};
+    for (const { output, state } of compiled.updates) outputs[output] = views.get(state)!;
+    const kept = this.#resultsOf(session);
+    const results: Record<string, Tensor> = {};
+    for (const { output, name, dtype } of compiled.outputs) {
+      const result = keep(kept, name, dtype, shapes[name]!);
+      results[name] = result;
+      outputs[output] = toOrt(result, result.shape);
+    }
+    await runInPlace(session, inputs, outputs);
+    return results;
+  }
+
+  // Arrays know nothing of sessions.
+  async detach(): Promise<void> {}
+
+  async close(): Promise<void> {
+    this.#states.clear();
+  }
+
+  async #inMemory(name: string): Promise<Tensor> {
+    const state = stateOf(this.#states, name);
+    const tensor = await readHost(state);
+    if (state.in === "file") this.#states.set(name, { in: "memory", tensor });
+    return tensor;
+  }
+
+  #resultsOf(session: InferenceSession): Map<string, Tensor> {
+    const known = this.#results.get(session) ?? new Map<string, Tensor>();
+    this.#results.set(session, known);
+    return known;
+  }
+}
+
+function keep(kept: Map<string, Tensor>, name: string, dtype: DType, shape: readonly number[]): Tensor {
+  const known = kept.get(name);
+  if (known !== undefined && known.shape.join() === shape.join()) return known;
+  const made: Tensor = { dtype, shape, data: allocate(dtype, sizeOfShape(shape)) };
+  kept.set(name, made);
+  return made;
+}

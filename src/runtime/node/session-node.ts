@@ -1,0 +1,62 @@
+/** Sessions of ONNX Runtime, with the settings that training needs. */
+import { InferenceSession } from "onnxruntime-node";
+import { EngineError } from "../../errors.ts";
+import { NoKernelError } from "./no-kernel-node.ts";
+import type { EngineOptions, OutputLocations } from "./protocol-node.ts";
+
+interface SessionSettings {
+  readonly prepack?: boolean;
+  readonly optimizedModelPath?: string;
+  /** Of the outputs, by name. Default: in memory. */
+  readonly locations?: OutputLocations | undefined;
+}
+
+/** What the engine says when a node has no kernel, before and after it has looked for another device. */
+const NO_KERNEL = /assigned to the default CPU EP|Provider type for .* is not set|Could not find an implementation/;
+const NO_GPU = /Failed to get a WebGPU (adapter|device)/;
+
+/** @throws NoKernelError if a node cannot run on the device, EngineError if there is no GPU, or what the engine throws */
+export async function openSession(
+  model: Uint8Array,
+  { device, threads }: EngineOptions,
+  { prepack = false, optimizedModelPath, locations }: SessionSettings,
+): Promise<InferenceSession> {
+  try {
+    return await InferenceSession.create(model, {
+      executionProviders: [device],
+      ...(threads > 0 ? { intraOpNumThreads: threads } : {}),
+      ...(locations === undefined ? {} : { preferredOutputLocation: locations }),
+      ...(optimizedModelPath === undefined ? {} : { optimizedModelFilePath: optimizedModelPath }),
+      // Both would double the peak of a training step.
+      enableMemPattern: false,
+      enableCpuMemArena: false,
+      // Errors are thrown, and not printed as well; warnings are for the engine's developers.
+      logSeverityLevel: 4,
+      extra: {
+        session: {
+          model_external_initializers_file_folder_path: "/",
+          disable_prepacking: prepack ? "0" : "1",
+          // On a GPU nothing may run on the CPU unnoticed.
+          disable_cpu_ep_fallback: device === "webgpu" ? "1" : "0",
+        },
+        // It would merge recomputed nodes with the first ones, and undo checkpointing.
+        optimization: { disable_specified_optimizers: "CommonSubexpressionElimination" },
+      },
+    });
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    if (device === "webgpu" && NO_KERNEL.test(message)) {
+      throw new NoKernelError({ where: "webgpu", what: "a part of the graph has no kernel on the GPU", got: message });
+    }
+    if (NO_GPU.test(message)) {
+      const driver = process.platform === "linux" ? "install a Vulkan driver and libvulkan.so.1, or " : "";
+      throw new EngineError({
+        where: "webgpu",
+        what: "the engine finds no GPU",
+        hint: `${driver}use the device "cpu"`,
+        cause,
+      });
+    }
+    throw cause;
+  }
+}

@@ -1,0 +1,31 @@
+/** LoRA's configurations for the contract of tuning methods. */
+import { loraElements, type LoraConfig } from "../../src/adapters/lora.ts";
+import type { MethodCase, MethodFacts } from "../../src/testing/describe-method.ts";
+
+const base = { r: 4, alpha: 10 } as const;
+
+export const loraCases: readonly MethodCase<LoraConfig>[] = [
+  { name: "Kaiming-uniform start", config: base },
+  { name: "gaussian start", config: { ...base, init: "gaussian" } },
+  { name: "standard normal start", config: { r: 2, alpha: 5, init: "standard-normal" } },
+  { name: "rank 1", config: { r: 1, alpha: 3 } },
+  { name: "rsLoRA", config: { r: 3, alpha: 5, useRslora: true } },
+  { name: "dropout", config: { ...base, dropout: 0.25 } },
+  { name: "weight form", config: { ...base, form: "weight" } },
+  { name: "weight form, rsLoRA", config: { r: 3, alpha: 5, useRslora: true, form: "weight" } },
+  { name: "form by cost", config: { ...base, form: "auto" } },
+  { name: "form by cost, dropout", config: { ...base, form: "auto", dropout: 0.25 } },
+];
+
+export const loraFacts: MethodFacts<LoraConfig> = {
+  elements: (layer, { r }) =>
+    layer.kind === "linear"
+      ? loraElements([layer], r)
+      : r * layer.inFeatures * layer.kernel[0] * layer.kernel[1] + layer.outFeatures * r,
+  golden: [
+    { folder: "mlp", model: "mlp" },
+    { folder: "mlp-rslora", model: "mlp" },
+    { folder: "mlp-bfloat16", model: "mlp" },
+    { folder: "conv", model: "conv" },
+  ],
+};

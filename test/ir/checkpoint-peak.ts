@@ -1,0 +1,16 @@
+/** Started by checkpoint.test.ts in a process of its own: prints by how many bytes two training steps raise the peak. */
+import { ortDevice } from "../../src/runtime/node/device-node.ts";
+import { deepMlp, deepMlpStates } from "../support/deep-mlp.ts";
+import { noise } from "../support/run.ts";
+
+const [batch, width, layers, region] = process.argv.slice(2).map(Number);
+const options = { width: width!, layers: layers!, ...(region === 0 ? {} : { region: region! }) };
+const device = await ortDevice({ threads: 2 });
+for (const [name, tensor] of Object.entries(deepMlpStates(options))) await device.write(name, tensor);
+const x = noise([batch!, width!], 7);
+const executable = await device.compile(deepMlp(options), { typicalSizes: { B: batch! } });
+const before = process.memoryUsage().rss;
+for (let step = 0; step < 2; step++) await executable.run({ x });
+// In KiB, by the documentation of getrusage.
+console.log(process.resourceUsage().maxRSS * 1024 - before);
+await device.dispose();

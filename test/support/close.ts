@@ -1,0 +1,29 @@
+/** Comparison of whole arrays of numbers. */
+import assert from "node:assert/strict";
+
+export interface Allowed {
+  /** Of the element itself. Default 0. */
+  readonly relative?: number;
+  /** Of the largest element of the array: what is a small sum of large terms has their rounding errors. Default 0. */
+  readonly ofLargest?: number;
+  /** Default 0. */
+  readonly absolute?: number;
+}
+
+/** Asserts that every element of `got` is that of `expected`, up to what is allowed. */
+export function assertClose(
+  got: ArrayLike<number | bigint>,
+  expected: ArrayLike<number | bigint>,
+  { relative = 0, ofLargest = 0, absolute = 0 }: Allowed,
+  what = "array",
+): void {
+  assert.equal(got.length, expected.length, `${what}: number of elements`);
+  const wanted = Array.from(expected, Number);
+  const largest = wanted.reduce((max, value) => (Number.isFinite(value) ? Math.max(max, Math.abs(value)) : max), 0);
+  wanted.forEach((value, i) => {
+    const found = Number(got[i]);
+    const allowed = relative * Math.abs(value) + ofLargest * largest + absolute;
+    const same = Object.is(found, value) || found === value || Math.abs(found - value) <= allowed;
+    assert.ok(same, `${what}[${i}]: ${found} instead of ${value}, off by ${found - value}, allowed ${allowed}`);
+  });
+}
