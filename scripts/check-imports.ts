@@ -33,7 +33,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   runtime: [...CORE, "onnx", "formats/safetensors"],
   nn: CORE,
   models: [...CORE, "nn"],
-  adapters: [...CORE, "nn"],
+  adapters: [...CORE, "runtime", "nn"],
   quant: [...CORE, "nn"],
   optim: CORE,
   data: [...LEAVES, "formats/safetensors"],
@@ -134,6 +134,12 @@ function complainAboutPackage(file: string, part: string, specifier: string): st
   return `only runtime/node/ and *-node.ts may import "${specifier}" here`;
 }
 
+/**
+ * Where cycles are allowed: adjoint operations need each other (the derivative of a gather is a scatter, and the other way
+ * round), and call each other only when a graph is differentiated, never while they load.
+ */
+const ADJOINTS = "src/ir/ops/";
+
 /** One violation for each import that closes a cycle, found depth first. */
 function findCycles(edges: Map<string, Edge[]>): Violation[] {
   const violations: Violation[] = [];
@@ -143,9 +149,11 @@ function findCycles(edges: Map<string, Edge[]>): Violation[] {
     trail.push(file);
     for (const { to, line } of edges.get(file) ?? []) {
       const start = trail.indexOf(to);
-      if (start >= 0)
-        violations.push({ file, line, what: `import cycle: ${[...trail.slice(start), to].join(" -> ")}` });
-      else if (!done.has(to)) visit(to);
+      const cycle = start < 0 ? [] : [...trail.slice(start), to];
+      if (cycle.some((part) => !part.startsWith(ADJOINTS))) {
+        violations.push({ file, line, what: `import cycle: ${cycle.join(" -> ")}` });
+      }
+      if (start < 0 && !done.has(to)) visit(to);
     }
     trail.pop();
     done.add(file);

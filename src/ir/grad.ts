@@ -53,7 +53,7 @@ export function grad(loss: Value, wanted: readonly Value[], seed?: Value): Value
     const sum = cotangents.get(value);
     cotangents.set(value, sum === undefined ? shaped : add(sum, shaped));
   };
-  accumulate(loss, seed ?? scalar(graph, 1, loss.type.dtype));
+  accumulate(loss, seed ?? graph.scope("backward", () => scalar(graph, 1, loss.type.dtype)));
 
   for (const node of path.reverse()) {
     const needs = node.inputs.map((input) => active.has(input));

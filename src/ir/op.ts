@@ -54,6 +54,8 @@ export interface OnnxEmitter {
   constant(dtype: DType, values: number | readonly number[], shape?: readonly number[]): string;
   /** An int64 vector with the sizes of `shape`, whether they are known now or only when the graph runs. */
   shape(shape: Shape): string;
+  /** An int32 scalar with the number of elements of `shape`. Not computed from it: WebGPU has no cast from int64. */
+  count(shape: Shape): string;
 }
 
 /** Attribute values of ONNX nodes; whole numbers become INT unless wrapped as `{ float: x }`. */

@@ -28,7 +28,10 @@ export function printType(type: Type): string {
 
 function printNode(node: Node): string {
   const outputs = node.outputs.map((value) => `${ref(value)}: ${printType(value.type)}`).join(", ");
-  const attrs = Object.entries(node.attrs).map(([key, value]) => `${key}: ${printAttr(value)}`);
+  // The type says the shape and the data type, and what is off is not worth a word.
+  const attrs = Object.entries(node.attrs)
+    .filter(([key, value]) => key !== "shape" && key !== "dtype" && value !== false)
+    .map(([key, value]) => `${key}: ${printAttr(value)}`);
   const tail = attrs.length === 0 ? "" : ` {${attrs.join(", ")}}`;
   const mark = node.recomputes === undefined ? "" : ` # recomputes region ${node.recomputes}`;
   return `${outputs} = ${node.op.name}(${node.inputs.map(ref).join(", ")})${tail}${mark}`;

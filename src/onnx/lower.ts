@@ -4,7 +4,7 @@ import { type DType, elementsOf } from "../ir/dtype.ts";
 import { type Graph, reachable, results, type Value } from "../ir/graph.ts";
 import type { OnnxAttrs, OnnxEmitter } from "../ir/op.ts";
 import type { ConstantAttrs } from "../ir/ops/constant.ts";
-import { sameShape, type Shape } from "../ir/shape.ts";
+import { dim, type Dim, elementCount, sameDim, sameShape, type Shape } from "../ir/shape.ts";
 import type { FileSlice, OnnxAttribute, OnnxGraph, OnnxNodeProto, OnnxTensor, OnnxValueInfo } from "./model.ts";
 
 export interface LowerOptions {
@@ -20,6 +20,8 @@ export interface Lowered {
   readonly onnx: OnnxGraph;
   /** Inputs that carry sizes which are known only when the graph runs: name to shape. */
   readonly shapeInputs: ReadonlyMap<string, Shape>;
+  /** Inputs that carry one such size, an int32 scalar. */
+  readonly countInputs: ReadonlyMap<string, Dim>;
   /** Output names of the model for the graph's outputs, by the graph's names. */
   readonly outputs: ReadonlyMap<string, string>;
   /** Output names of the model for updates, by the state's name. */
@@ -27,9 +29,9 @@ export interface Lowered {
 }
 
 export function lower(graph: Graph, options: LowerOptions): Lowered {
-  const shapeInputs = new Map<string, Shape>();
+  const hidden: HiddenInputs = { shapes: new Map(), counts: new Map() };
   const names = new Names();
-  const emitter = new Emitter(options.device, shapeInputs, names);
+  const emitter = new Emitter(options.device, hidden, names);
   const weights = options.weights ?? new Map<string, Uint8Array | FileSlice>();
   const inputs: OnnxValueInfo[] = [];
   const { sentinel } = options;
@@ -68,11 +70,16 @@ export function lower(graph: Graph, options: LowerOptions): Lowered {
     updates.set(state.name, copied ? publish(`new/${state.name}`, value) : emitter.name(value));
   }
   for (const [name, value] of graph.outputs) outputs.set(name, publish(`out/${name}`, value));
-  for (const [name, shape] of shapeInputs) {
-    inputs.push({ name, dtype: "int64", shape: [{ name: "", size: shape.length }] });
-  }
+  for (const [name, shape] of hidden.shapes) inputs.push({ name, dtype: "int64", shape: [dim(shape.length)] });
+  for (const name of hidden.counts.keys()) inputs.push({ name, dtype: "int32", shape: [] });
   const onnx = { name: "graph", nodes: emitter.protos, initializers: emitter.initializers, inputs, outputs: infos };
-  return { onnx, shapeInputs, outputs, updates };
+  return { onnx, shapeInputs: hidden.shapes, countInputs: hidden.counts, outputs, updates };
+}
+
+/** Inputs that the graph does not have: sizes that are known only when it runs. */
+interface HiddenInputs {
+  readonly shapes: Map<string, Shape>;
+  readonly counts: Map<string, Dim>;
 }
 
 function info(name: string, value: Value): OnnxValueInfo {
@@ -87,7 +94,7 @@ class Emitter implements OnnxEmitter {
   readonly device: "cpu" | "webgpu";
   readonly protos: OnnxNodeProto[] = [];
   readonly initializers: OnnxTensor[] = [];
-  readonly #shapeInputs: Map<string, Shape>;
+  readonly #hidden: HiddenInputs;
   readonly #taken: Names;
   readonly #names = new Map<Value, string>();
   readonly #constants = new Map<string, string>();
@@ -95,9 +102,9 @@ class Emitter implements OnnxEmitter {
   /** Of names in a body: they must not hide those around it. */
   #prefix = "";
 
-  constructor(device: "cpu" | "webgpu", shapeInputs: Map<string, Shape>, taken: Names) {
+  constructor(device: "cpu" | "webgpu", hidden: HiddenInputs, taken: Names) {
     this.device = device;
-    this.#shapeInputs = shapeInputs;
+    this.#hidden = hidden;
     this.#taken = taken;
   }
 
@@ -180,15 +187,25 @@ class Emitter implements OnnxEmitter {
         shape.map((d) => d.size!),
       );
     }
-    const known = [...this.#shapeInputs].find(([, other]) => sameShape(shape, other));
+    const known = [...this.#hidden.shapes].find(([, other]) => sameShape(shape, other));
     if (known !== undefined) return known[0];
     const name = this.#taken.unique(`shape/${shape.map((d) => d.size ?? d.name).join(",")}`);
-    this.#shapeInputs.set(name, shape);
+    this.#hidden.shapes.set(name, shape);
+    return name;
+  }
+
+  count(shape: Shape): string {
+    const count = elementCount(shape);
+    if (count.size !== undefined) return this.constant("int32", count.size);
+    const known = [...this.#hidden.counts].find(([, other]) => sameDim(count, other));
+    if (known !== undefined) return known[0];
+    const name = this.#taken.unique(`count/${count.name}`);
+    this.#hidden.counts.set(name, count);
     return name;
   }
 
   #body(body: Graph, scanned: number, captured: readonly string[]): OnnxGraph {
-    const inner = new Emitter(this.device, this.#shapeInputs, this.#taken);
+    const inner = new Emitter(this.device, this.#hidden, this.#taken);
     const name = this.#taken.unique("body");
     inner.#prefix = `${name}/`;
     const inputs: OnnxValueInfo[] = [];

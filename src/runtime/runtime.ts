@@ -40,6 +40,11 @@ export interface CompileOptions {
   readonly prepack?: boolean;
   /** Typical sizes of named dimensions, for choices that depend on them (such as the order of matrix products). */
   readonly typicalSizes?: Readonly<Record<string, number>>;
+  /**
+   * Puts products of three matrices into the order that takes the fewest operations. Default: true. Without it a graph is
+   * computed in the order in which it was written, for measurements.
+   */
+  readonly reassociate?: boolean;
   /** Writes the graph as the engine optimised it to this file (ONNX), for inspection. */
   readonly optimizedModelPath?: string;
 }

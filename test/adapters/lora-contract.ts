@@ -22,6 +22,7 @@ export const loraFacts: MethodFacts<LoraConfig> = {
     layer.kind === "linear"
       ? loraElements([layer], r)
       : r * layer.inFeatures * layer.kernel[0] * layer.kernel[1] + layer.outFeatures * r,
+  notInFile: ["form", "init"],
   golden: [
     { folder: "mlp", model: "mlp" },
     { folder: "mlp-rslora", model: "mlp" },

@@ -185,6 +185,30 @@ describe("form by cost", () => {
   });
 });
 
+test("dropout sets elements of A's input to 0 and divides the others by 1 - p", () => {
+  const p = 0.25;
+  const layer = linear("fc", 7, 7);
+  const adapter = attach([layer.layer], lora, { config: { r: 7, alpha: 7, dropout: p } });
+  const graph = new Graph();
+  const seed = graph.feed("seed", { dtype: "int32", shape: [] });
+  const x = graph.feed("x", { dtype: "float32", shape: shapeOf([1000, 7]) });
+  graph.output("y", layer.forward({ ...tracingOf(graph), adapt: adapterHook([adapter], seed) }, x));
+  // W and its bias are 0, A and B the identity: the result is the input of A.
+  const [zero, one] = [ndarray([7, 7], new Float64Array(49)), eye(7, 1)];
+  const { y } = interpret(graph, {
+    "fc.weight": zero,
+    "fc.bias": ndarray([7], new Float64Array(7)),
+    "fc.lora_A.default.weight": one,
+    "fc.lora_B.default.weight": one,
+    seed: ndarray([], [5]),
+    x: ndarray([1000, 7], new Float64Array(7000).fill(1)),
+  }).outputs;
+  assert.deepEqual(new Set(y!.data), new Set([0, 1 / (1 - p)]));
+  const dropped = y!.data.filter((value) => value === 0).length / 7000;
+  // Five standard deviations of 7000 draws.
+  assert.ok(Math.abs(dropped - p) < 5 * Math.sqrt((p * (1 - p)) / 7000), `${dropped} of the elements are 0`);
+});
+
 test("two adapters on one layer add up, in whatever form", () => {
   const layer = linear("fc", 7, 11);
   const outputs = [["activation", "weight"] as const, ["weight", "activation"] as const, ["weight", "weight"] as const];

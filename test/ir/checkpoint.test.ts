@@ -17,6 +17,7 @@ import { mul } from "../../src/ir/ops/mul.ts";
 import { randomUniform } from "../../src/ir/ops/random-uniform.ts";
 import { reduceSum } from "../../src/ir/ops/reduce-sum.ts";
 import { scalar } from "../../src/ir/ops/constant.ts";
+import { sin } from "../../src/ir/ops/sin.ts";
 import { tanh } from "../../src/ir/ops/tanh.ts";
 import { optimize } from "../../src/ir/passes/index.ts";
 import { shapeOf } from "../../src/ir/shape.ts";
@@ -94,14 +95,14 @@ test("after all passes, regions are computed twice and the backward pass reads n
   for (const node of live) {
     if (node.region === undefined || isBackward(node)) continue;
     for (const output of node.outputs) {
-      const leaves = live.some(({ inputs, region }) => inputs.includes(output) && region !== node.region && region);
-      if (!leaves) inner.add(output);
+      const readBy = live.filter((reader) => reader.inputs.includes(output) && !isBackward(reader));
+      if (readBy.every(({ region }) => region === node.region)) inner.add(output);
     }
   }
+  assert.ok(inner.size >= 8);
   const kept = live.filter((node) => isBackward(node) && node.inputs.some((input) => inner.has(input)));
-  // What the loss reads is the output of the last region.
   assert.deepEqual(
-    kept.map(({ op, scope }) => `${scope}/${op.name}`).filter((name) => name.includes("fc")),
+    kept.map(({ op, scope }) => `${scope}/${op.name}`),
     [],
   );
 });
@@ -110,7 +111,7 @@ test("recomputation waits for the backward pass, from the first region on", () =
   const optimized = optimize(deepMlp({ ...SMALL, region: 3 }), { device: "cpu", typicalSizes: { B: 4096 } });
   const loss = optimized.outputs.get("loss")!.producer!;
   const recomputed = optimized.nodes.filter(({ recomputes, op }) => recomputes !== undefined && op.name !== "constant");
-  assert.ok(recomputed.length > 10);
+  assert.ok(recomputed.length >= 12, `${recomputed.length} nodes`);
   const lossInputs = new Set(reachable(optimized, loss.inputs));
   for (const node of recomputed) {
     const depends = reachable(optimized, node.inputs);
@@ -124,36 +125,44 @@ test("the engine's own optimizer does not merge what is computed again", async (
   const folder = mkdtempSync(join(tmpdir(), "lowrank-checkpoint-"));
   try {
     const device = await ortDevice({ threads: 1 });
-    const countOf = async (region: number | undefined) => {
-      const options = region === undefined ? SMALL : { ...SMALL, region };
+    const sinesOf = async (region: number | undefined) => {
+      // An activation that the engine does not fuse into the product before it.
+      const options = { ...SMALL, ...(region === undefined ? {} : { region }), activation: sin };
       for (const [name, tensor] of Object.entries(deepMlpStates(options))) await device.write(name, tensor);
       const path = join(folder, `optimized-${region}.onnx`);
       const executable = await device.compile(deepMlp(options), { optimizedModelPath: path });
       await executable.dispose();
-      return modelNodes(readFileSync(path)).filter(({ opType }) => opType === "Tanh").length;
+      return modelNodes(readFileSync(path)).filter(({ opType }) => opType === "Sin").length;
     };
-    assert.equal(await countOf(undefined), 7);
-    // One region: everything but the last activation again, which the derivative takes from the region's output too.
-    assert.ok((await countOf(7)) >= 13);
+    assert.equal(await sinesOf(undefined), 7);
+    // The last activation of each region is not needed again: it is kept, or read by nothing.
+    assert.equal(await sinesOf(7), 7 + 6);
+    assert.equal(await sinesOf(3), 7 + 2 + 2);
     await device.dispose();
   } finally {
     rmSync(folder, { recursive: true });
   }
 });
 
-test("peak memory falls", () => {
-  const script = fileURLToPath(new URL("checkpoint-peak.js", import.meta.url));
-  const peak = (region: number) => {
-    const args = [script, ...[8192, 256, 24, region].map(String)];
-    return Number(execFileSync(process.execPath, args, { encoding: "utf8" }));
-  };
-  const [plain, regions] = [peak(0), peak(4)];
-  // One activation is 8 MiB. Kept for 24 layers: at least 192 MiB. With regions of 4: six inputs of regions, and what one
-  // region needs at a time (its 4 activations, twice over for cotangents and temporaries), about 120 MiB. The rest of
-  // both is the same. Half a margin on each side, for allocators differ.
-  assert.ok(plain > 180 << 20, `without regions the peak rises by ${plain >> 20} MiB`);
-  assert.ok(regions < 0.75 * plain, `${regions >> 20} MiB with regions, ${plain >> 20} MiB without`);
-});
+test(
+  "peak memory falls",
+  { skip: process.platform !== "linux" && "the peak is measured with glibc's settings" },
+  () => {
+    const script = fileURLToPath(new URL("checkpoint-peak.js", import.meta.url));
+    // glibc keeps freed blocks of this size for later ones, as it raises this limit by itself; at a fixed one it gives them
+    // back, and the peak is that of what is alive.
+    const env = { ...process.env, MALLOC_MMAP_THRESHOLD_: String(1 << 20) };
+    const peak = (region: number) => {
+      const args = [script, ...[8192, 256, 24, region].map(String)];
+      return Number(execFileSync(process.execPath, args, { encoding: "utf8", env }));
+    };
+    const [plain, regions] = [peak(0), peak(4)];
+    // One activation is 8 MiB. Kept for 24 layers that is 192 MiB; with regions of 4, the inputs of 6 regions and the 4
+    // activations of one region are 80 MiB. Both need some more for what is being computed: 241 and 114 MiB were seen.
+    assert.ok(plain > 192 << 20, `without regions the peak rises by ${plain >> 20} MiB`);
+    assert.ok(regions < 0.65 * plain, `${regions >> 20} MiB with regions, ${plain >> 20} MiB without`);
+  },
+);
 
 test("regions do not nest", () => {
   const graph = new Graph();

@@ -18,12 +18,15 @@ export function assertClose(
   what = "array",
 ): void {
   assert.equal(got.length, expected.length, `${what}: number of elements`);
-  const wanted = Array.from(expected, Number);
-  const largest = wanted.reduce((max, value) => (Number.isFinite(value) ? Math.max(max, Math.abs(value)) : max), 0);
-  wanted.forEach((value, i) => {
-    const found = Number(got[i]);
+  let largest = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const size = Math.abs(Number(expected[i]));
+    if (Number.isFinite(size) && size > largest) largest = size;
+  }
+  for (let i = 0; i < expected.length; i++) {
+    const [found, value] = [Number(got[i]), Number(expected[i])];
     const allowed = relative * Math.abs(value) + ofLargest * largest + absolute;
-    const same = Object.is(found, value) || found === value || Math.abs(found - value) <= allowed;
-    assert.ok(same, `${what}[${i}]: ${found} instead of ${value}, off by ${found - value}, allowed ${allowed}`);
-  });
+    if (found === value || Object.is(found, value) || Math.abs(found - value) <= allowed) continue;
+    assert.fail(`${what}[${i}]: ${found} instead of ${value}, off by ${found - value}, allowed ${allowed}`);
+  }
 }

@@ -8,7 +8,7 @@ export const divOp = elementwise({
   name: "div",
   onnxType: "Div",
   arity: 2,
-  f: (x, y) => x! / y!,
+  f: (x, y) => x / y,
   vjp: ({ inputs: [, y], outputs: [z], cotangents: [dz], needs }) => {
     const dx = div(dz!, y!);
     return [dx, needs[1] ? neg(mul(dx, z!)) : undefined];

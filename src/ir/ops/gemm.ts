@@ -14,7 +14,7 @@ export const gemmOp: Op<GemmAttrs> = {
   infer: ([a, b], attrs) => matmulOp.infer([a!, b!], attrs),
   evaluate([a, b, c], attrs, shapes) {
     const [product] = matmulOp.evaluate([a!, b!], attrs, shapes) as [NdArray];
-    return [mapBroadcast([product, c!], shapes[0]!, (p, add) => attrs.alpha * p! + add!)];
+    return [mapBroadcast([product, c!], shapes[0]!, (p, add) => attrs.alpha * p + add)];
   },
   onnx(emit, node) {
     const { transA, transB, alpha } = node.attrs;

@@ -6,7 +6,7 @@ export const mulOp = elementwise({
   name: "mul",
   onnxType: "Mul",
   arity: 2,
-  f: (x, y) => x! * y!,
+  f: (x, y) => x * y,
   vjp: ({ inputs: [x, y], cotangents: [dz], needs }) => [
     needs[0] ? mul(dz!, y!) : undefined,
     needs[1] ? mul(dz!, x!) : undefined,

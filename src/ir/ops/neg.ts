@@ -6,7 +6,7 @@ export const negOp = elementwise({
   name: "neg",
   onnxType: "Neg",
   arity: 1,
-  f: (x) => -x!,
+  f: (x) => -x,
   vjp: ({ cotangents: [dy] }) => [neg(dy!)],
 });
 

@@ -12,7 +12,7 @@ import { apply, type Value } from "../graph.ts";
 import { ndarray, sizeOfShape } from "../ndarray.ts";
 import { onnxElementType } from "../onnx-types.ts";
 import type { Op, OnnxEmitter } from "../op.ts";
-import { type DimLike, elementCount, printShape, type Shape, shapeOf } from "../shape.ts";
+import { type DimLike, printShape, type Shape, shapeOf } from "../shape.ts";
 import { expectArity } from "./elementwise.ts";
 
 type RandomUniformAttrs = { readonly stream: number; readonly shape: Shape };
@@ -61,11 +61,8 @@ export const randomUniformOp: Op<RandomUniformAttrs> = {
     const key = emitMix(emit, emit.node("Add", [seed, number(streamKey(stream))]));
     const secondKey = emitMix(emit, emit.node("Add", [key, number(KEY_OFFSET)]));
 
-    const positions = emit.node("Range", [
-      emit.constant("int32", 0),
-      emitCount(emit, shape),
-      emit.constant("int32", 1),
-    ]);
+    const [zero, one] = [emit.constant("int32", 0), emit.constant("int32", 1)];
+    const positions = emit.node("Range", [zero, emit.count(shape), one]);
     const start = emit.node("Add", [emit.node("Mul", [toWords(positions), number(POSITION_STEP)]), key]);
     const mixed = emitMix(emit, emit.node("Add", [emitMix(emit, start), secondKey]));
     const bits = emit.node("Div", [emitSpread(emit, mixed), number(DROPPED)]);
@@ -79,7 +76,7 @@ export const randomUniformOp: Op<RandomUniformAttrs> = {
 /**
  * @param seed int32 scalar; another one at every step gives other numbers
  * @param options.stream a whole number; places in a model that use one seed take different ones
- * @param options.shape of the result, less than 2³¹ elements; on WebGPU known when the graph is traced
+ * @param options.shape of the result, less than 2³¹ elements
  * @returns float32
  * @throws ShapeError if the seed is not an int32 scalar
  */
@@ -114,11 +111,4 @@ function emitMix(emit: OnnxEmitter, x: string): string {
   const y = emitSpread(emit, x);
   const half = emit.constant("uint32", HALF_WORD);
   return emit.node("Add", [emit.node("Mul", [y, half]), emit.node("Div", [y, half])]);
-}
-
-function emitCount(emit: OnnxEmitter, shape: Shape): string {
-  const count = elementCount(shape);
-  if (count.size !== undefined) return emit.constant("int32", count.size);
-  const scalar = emit.node("Reshape", [emit.shape([count]), emit.constant("int64", [], [0])]);
-  return emit.node("Cast", [scalar], { to: onnxElementType("int32") });
 }

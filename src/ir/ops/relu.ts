@@ -10,7 +10,7 @@ export const reluOp = elementwise({
   name: "relu",
   onnxType: "Relu",
   arity: 1,
-  f: (x) => (x! > 0 || Number.isNaN(x) ? x! : 0),
+  f: (x) => (x > 0 || Number.isNaN(x) ? x : 0),
   // The mask is taken from y, which the next layer keeps anyway, so that x can be freed.
   vjp: ({ outputs: [y], cotangents: [dy] }) => [
     mul(dy!, cast(greater(y!, scalar(y!.graph, 0, y!.type.dtype)), y!.type.dtype)),

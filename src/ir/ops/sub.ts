@@ -7,7 +7,7 @@ export const subOp = elementwise({
   name: "sub",
   onnxType: "Sub",
   arity: 2,
-  f: (x, y) => x! - y!,
+  f: (x, y) => x - y,
   vjp: ({ cotangents: [dz], needs }) => [dz, needs[1] ? neg(dz!) : undefined],
 });
 

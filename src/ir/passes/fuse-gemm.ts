@@ -61,7 +61,7 @@ function scaledProduct(value: Value, once: (value: Value) => boolean): { matmul:
 function fused({ matmul, alpha, c }: Fusion, copies: ReadonlyMap<Value, Value>, into: Graph): Value {
   const [a, b] = matmul.inputs;
   const attrs: GemmAttrs = { ...(matmul.attrs as MatMulAttrs), alpha };
-  return into.scope(matmul.scope, () =>
+  return into.insteadOf(matmul, () =>
     into.apply(gemmOp, [copies.get(a!)!, copies.get(b!)!, copies.get(c)!], attrs),
   )[0]!;
 }

@@ -12,13 +12,15 @@ export interface PassOptions {
   readonly device: "cpu" | "webgpu";
   /** Typical sizes of named dimensions, for choices by cost. */
   readonly typicalSizes: Readonly<Record<string, number>>;
+  /** Whether products of matrices may be put into their cheapest order. Default: true. */
+  readonly reassociate?: boolean;
 }
 
-export function optimize(graph: Graph, { device, typicalSizes }: PassOptions): Graph {
+export function optimize(graph: Graph, { device, typicalSizes, reassociate: reorder = true }: PassOptions): Graph {
   let result = removeDeadCode(graph);
   result = foldConstants(result);
   result = mergeCommonSubexpressions(result);
-  result = reassociate(result, typicalSizes);
+  if (reorder) result = reassociate(result, typicalSizes);
   result = mergeCommonSubexpressions(result);
   // A GPU gets new buffers for new states, and has no cache to tile for.
   if (device === "cpu") result = tileUpdates(orderInPlace(result));

@@ -6,24 +6,28 @@ import { Worker } from "node:worker_threads";
 import { EngineError } from "../../errors.ts";
 import type { Graph } from "../../ir/graph.ts";
 import { optimize } from "../../ir/passes/index.ts";
-import { sizesOf } from "../../ir/shape.ts";
-import { lower } from "../../onnx/lower.ts";
+import { sizeOf, sizesOf } from "../../ir/shape.ts";
+import { lower, type Lowered } from "../../onnx/lower.ts";
 import { encodeModel, type FileSlice } from "../../onnx/model.ts";
 import { elementBytes } from "../../ir/dtype.ts";
 import { sizeOfShape } from "../../ir/ndarray.ts";
 import { bindSizes } from "../bind.ts";
 import type { CompileOptions, Device, Executable, FileTensor, Tensor } from "../runtime.ts";
 import { SENTINEL } from "./in-place-node.ts";
-import type { CompiledModel, Message, Reply, Request } from "./protocol-node.ts";
+import { explainNoKernel, NoKernelError } from "./no-kernel-node.ts";
+import { BUSY, CLOSING, type CompiledModel, type Message, type Reply, type Request } from "./protocol-node.ts";
 
 export interface OrtOptions {
-  /** Default: "cpu". */
+  /** Default: "cpu". "webgpu" needs a GPU, see docs/webgpu.md; nothing falls back to the CPU. */
   readonly device?: "cpu" | "webgpu";
   /** Threads of the engine. Default: one per core. */
   readonly threads?: number;
 }
 
-/** Starts the engine. @throws EngineError if it cannot be loaded */
+/** How long the end of the process waits for the engine's thread. */
+const EXIT_PATIENCE_MS = 10_000;
+
+/** Starts the engine. @throws EngineError if it cannot be loaded, or finds no GPU */
 export async function ortDevice(options: OrtOptions = {}): Promise<Device> {
   const device = new OrtDevice(options.device ?? "cpu");
   await device.open(options.threads ?? 0);
@@ -32,7 +36,8 @@ export async function ortDevice(options: OrtOptions = {}): Promise<Device> {
 
 class OrtDevice implements Device {
   readonly kind: "cpu" | "webgpu";
-  readonly #worker = new Worker(new URL("./worker-node.js", import.meta.url));
+  readonly #flags = new Int32Array(new SharedArrayBuffer(8));
+  readonly #worker = new Worker(new URL("./worker-node.js", import.meta.url), { workerData: this.#flags });
   readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
   readonly #mapped = new Map<string, FileTensor>();
   #nextId = 1;
@@ -54,35 +59,29 @@ class OrtDevice implements Device {
       ),
     );
     this.#worker.on("exit", () => this.#end(new EngineError({ what: "the device has been disposed" })));
+    process.on("exit", this.#waitForThread);
   }
 
   async open(threads: number): Promise<void> {
-    await this.#ask({ type: "open", options: { device: this.kind, threads } });
+    try {
+      await this.#ask({ type: "open", options: { device: this.kind, threads } });
+    } catch (error) {
+      await this.#worker.terminate();
+      throw error;
+    }
   }
 
   async compile(graph: Graph, options: CompileOptions = {}): Promise<Executable> {
-    const optimized = optimize(graph, { device: this.kind, typicalSizes: options.typicalSizes ?? {} });
-    const weights = new Map<string, FileSlice>();
-    for (const name of options.frozen ?? []) {
-      const file = this.#mapped.get(name);
-      if (file !== undefined) weights.set(name, fileSlice(file));
-    }
-    const inPlace = this.kind === "cpu";
-    const lowered = lower(optimized, { device: this.kind, weights, ...(inPlace ? { sentinel: SENTINEL } : {}) });
-    const states = optimized.inputs.filter(({ kind, value }) => kind === "state" && !weights.has(value.name));
-    const compiled: CompiledModel = {
-      model: encodeModel(lowered.onnx),
-      states: states.map(({ value: { name, type } }) => ({ name, dtype: type.dtype, dims: sizesOf(type.shape) })),
-      updates: [...lowered.updates].map(([state, output]) => ({ state, output })),
-      outputs: [...lowered.outputs].map(([name, output]) => ({
-        name,
-        output,
-        dtype: optimized.outputs.get(name)!.type.dtype,
-      })),
-      prepack: options.prepack ?? false,
-      ...(options.optimizedModelPath === undefined ? {} : { optimizedModelPath: options.optimizedModelPath }),
-    };
-    const executable = (await this.#ask({ type: "compile", compiled })) as number;
+    const optimized = optimize(graph, {
+      device: this.kind,
+      typicalSizes: options.typicalSizes ?? {},
+      reassociate: options.reassociate ?? true,
+    });
+    const { executable, lowered } = await this.#load(optimized, options).catch(async (error: unknown) => {
+      throw error instanceof NoKernelError
+        ? await explainNoKernel(optimized, this.kind, (alone) => this.#compiles(alone))
+        : error;
+    });
     // From the first run on, the file no longer has what the state holds.
     for (const state of lowered.updates.keys()) this.#mapped.delete(state);
     const feedTypes = new Map(
@@ -94,6 +93,7 @@ class OrtDevice implements Device {
         const given: Record<string, Tensor> = {};
         for (const name of feedTypes.keys()) given[name] = feeds[name]!;
         for (const [name, shape] of lowered.shapeInputs) given[name] = int64Vector(sizesOf(shape, sizes));
+        for (const [name, count] of lowered.countInputs) given[name] = int32Scalar(sizeOf(count, sizes));
         const shapes = Object.fromEntries(
           [...optimized.outputs].map(([name, value]) => [name, sizesOf(value.type.shape, sizes)]),
         );
@@ -103,6 +103,42 @@ class OrtDevice implements Device {
         if (this.#ended === undefined) await this.#ask({ type: "release", executable });
       },
     };
+  }
+
+  async #load(graph: Graph, options: CompileOptions): Promise<{ executable: number; lowered: Lowered }> {
+    const weights = new Map<string, FileSlice>();
+    for (const name of options.frozen ?? []) {
+      const file = this.#mapped.get(name);
+      if (file !== undefined) weights.set(name, fileSlice(file));
+    }
+    const inPlace = this.kind === "cpu";
+    const lowered = lower(graph, { device: this.kind, weights, ...(inPlace ? { sentinel: SENTINEL } : {}) });
+    const states = graph.inputs.filter(({ kind, value }) => kind === "state" && !weights.has(value.name));
+    const compiled: CompiledModel = {
+      model: encodeModel(lowered.onnx),
+      states: states.map(({ value: { name, type } }) => ({ name, dtype: type.dtype, dims: sizesOf(type.shape) })),
+      updates: [...lowered.updates].map(([state, output]) => ({ state, output })),
+      outputs: [...lowered.outputs].map(([name, output]) => ({
+        name,
+        output,
+        dtype: graph.outputs.get(name)!.type.dtype,
+      })),
+      prepack: options.prepack ?? false,
+      ...(options.optimizedModelPath === undefined ? {} : { optimizedModelPath: options.optimizedModelPath }),
+    };
+    return { executable: (await this.#ask({ type: "compile", compiled })) as number, lowered };
+  }
+
+  /** Whether the device has kernels for a graph without states. */
+  async #compiles(graph: Graph): Promise<boolean> {
+    try {
+      const { executable } = await this.#load(graph, {});
+      await this.#ask({ type: "release", executable });
+      return true;
+    } catch (error) {
+      if (error instanceof NoKernelError) return false;
+      throw error;
+    }
   }
 
   async write(name: string, tensor: Tensor): Promise<void> {
@@ -146,10 +182,23 @@ class OrtDevice implements Device {
     this.#waiting.delete(reply.id);
     if (this.#waiting.size === 0) this.#worker.unref();
     if (reply.ok) waiting?.resolve(reply.value);
-    else waiting?.reject(new EngineError(reply.problem));
+    else waiting?.reject(new (reply.noKernel ? NoKernelError : EngineError)(reply.problem));
   }
 
+  /**
+   * A process that ends takes its threads with it. The engine does not survive that in the middle of a call: the process
+   * would abort instead of giving its exit status.
+   */
+  readonly #waitForThread = (): void => {
+    Atomics.store(this.#flags, CLOSING, 1);
+    const deadline = Date.now() + EXIT_PATIENCE_MS;
+    while (Atomics.load(this.#flags, BUSY) === 1 && Date.now() < deadline) {
+      Atomics.wait(this.#flags, BUSY, 1, deadline - Date.now());
+    }
+  };
+
   #end(reason: EngineError): void {
+    process.off("exit", this.#waitForThread);
     this.#ended ??= reason;
     for (const { reject } of this.#waiting.values()) reject(this.#ended);
     this.#waiting.clear();
@@ -162,4 +211,8 @@ function fileSlice({ dtype, shape, path, byteOffset }: FileTensor): FileSlice {
 
 function int64Vector(values: readonly number[]): Tensor {
   return { dtype: "int64", shape: [values.length], data: BigInt64Array.from(values, BigInt) };
+}
+
+function int32Scalar(value: number): Tensor {
+  return { dtype: "int32", shape: [], data: Int32Array.of(value) };
 }

@@ -39,7 +39,7 @@ export class GpuMemory implements Memory {
 
   check({ states }: CompiledModel): void {
     for (const state of states) {
-      const { name, dtype, dims } = state;
+      const { name, dtype } = state;
       if (!HOLDABLE.includes(dtype)) {
         throw new EngineError({
           where: name,
@@ -49,8 +49,7 @@ export class GpuMemory implements Memory {
           hint: 'use another type, a feed instead of a state, or the device "cpu"',
         });
       }
-      const held = this.#typeOf(name);
-      expectFit(held.shape.join() === dims.join() ? state : { ...state, dims: [-1] }, held);
+      expectFit(state, this.#typeOf(name), { reshapes: false });
     }
   }
 
@@ -112,7 +111,7 @@ export class GpuMemory implements Memory {
   }
 
   async close(): Promise<void> {
-    for (const name of [...this.#states.keys()]) this.free(name);
+    for (const name of this.#states.keys()) this.free(name);
     await this.#copies.close();
   }
 

@@ -46,12 +46,17 @@ export function stateOf<S>(states: ReadonlyMap<string, S>, name: string): S {
   return state;
 }
 
-/** @throws EngineError if the state does not have the type, or not as many elements, as the model has */
+/**
+ * @param reshapes whether as many elements under another shape will do
+ * @throws EngineError if a state that is held does not fit the one that the model expects
+ */
 export function expectFit(
   { name, dtype, dims }: CompiledModel["states"][number],
   held: { readonly dtype: DType; readonly shape: readonly number[] },
+  { reshapes }: { readonly reshapes: boolean },
 ): void {
-  if (held.dtype === dtype && sizeOfShape(held.shape) === sizeOfShape(dims)) return;
+  const fits = reshapes ? sizeOfShape(held.shape) === sizeOfShape(dims) : held.shape.join() === dims.join();
+  if (fits && held.dtype === dtype) return;
   throw new EngineError({
     where: name,
     what: "the state does not fit the graph",

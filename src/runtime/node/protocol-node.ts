@@ -9,6 +9,10 @@ export interface EngineOptions {
   readonly threads: number;
 }
 
+/** Where a session leaves an output. */
+export type OutputLocation = "gpu-buffer" | "cpu";
+export type OutputLocations = Readonly<Record<string, OutputLocation>>;
+
 /** A model, and which of its inputs and outputs are states. */
 export interface CompiledModel {
   readonly model: Uint8Array;
@@ -18,7 +22,6 @@ export interface CompiledModel {
   readonly updates: readonly { readonly output: string; readonly state: string }[];
   /** Other outputs: name in the model, name in the results. */
   readonly outputs: readonly { readonly output: string; readonly name: string; readonly dtype: DType }[];
-  readonly sentinel?: string;
   readonly prepack: boolean;
   readonly optimizedModelPath?: string;
 }
@@ -40,6 +43,10 @@ export type Request =
   | { readonly type: "free"; readonly name: string }
   | { readonly type: "close" };
 
+/** Shared flags, by index: whether the thread is answering, and whether it must not begin again. */
+export const BUSY = 0;
+export const CLOSING = 1;
+
 export interface Message {
   readonly id: number;
   readonly request: Request;
@@ -47,4 +54,10 @@ export interface Message {
 
 export type Reply =
   | { readonly id: number; readonly ok: true; readonly value: unknown }
-  | { readonly id: number; readonly ok: false; readonly problem: Problem };
+  | {
+      readonly id: number;
+      readonly ok: false;
+      readonly problem: Problem;
+      /** Whether the problem is a node without a kernel. */
+      readonly noKernel: boolean;
+    };

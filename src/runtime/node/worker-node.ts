@@ -1,26 +1,34 @@
 /** The engine's thread: answers requests one after the other. */
-import { parentPort } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import { LowrankError, type Problem } from "../../errors.ts";
 import { Engine } from "./engine-node.ts";
-import type { Message, Reply, Request } from "./protocol-node.ts";
+import { NoKernelError } from "./no-kernel-node.ts";
+import { BUSY, CLOSING, type Message, type Reply, type Request } from "./protocol-node.ts";
 
 const port = parentPort!;
+const flags = workerData as Int32Array;
 let engine: Engine | undefined;
 let last = Promise.resolve();
 
 port.on("message", ({ id, request }: Message) => {
   last = last.then(async () => {
-    const reply: Reply = await answer(request).then(
-      (value) => ({ id, ok: true, value }),
-      (error: unknown) => ({ id, ok: false, problem: problemOf(error) }),
-    );
-    port.postMessage(reply);
+    Atomics.store(flags, BUSY, 1);
+    if (Atomics.load(flags, CLOSING) === 0) port.postMessage(await reply(id, request));
+    Atomics.store(flags, BUSY, 0);
+    Atomics.notify(flags, BUSY);
   });
 });
 
+function reply(id: number, request: Request): Promise<Reply> {
+  return answer(request).then(
+    (value) => ({ id, ok: true, value }),
+    (error: unknown) => ({ id, ok: false, problem: problemOf(error), noKernel: error instanceof NoKernelError }),
+  );
+}
+
 async function answer(request: Request): Promise<unknown> {
   if (request.type === "open") {
-    engine = new Engine(request.options);
+    engine = await Engine.open(request.options);
     return undefined;
   }
   const open = engine!;
@@ -46,5 +54,14 @@ async function answer(request: Request): Promise<unknown> {
 
 function problemOf(error: unknown): Problem {
   if (error instanceof LowrankError) return error.problem;
-  return { where: "engine", what: error instanceof Error ? error.message : String(error) };
+  const message = error instanceof Error ? error.message.trim() : String(error);
+  const failed = /while running (\S+) node\. Name:'(.*?)' Status Message: (.*)/s.exec(message);
+  if (failed === null) return { where: "engine", what: message };
+  const [, opType, name, reason] = failed;
+  // What the engine expected and did not find, without the place in its source.
+  return {
+    where: name!,
+    what: `${opType!} failed in the engine`,
+    got: reason!.replace(/^.* was false\. |^\S+:\d+ \S+ /s, ""),
+  };
 }
