@@ -12,23 +12,25 @@ import { div } from "../ir/ops/div.ts";
 import { mul } from "../ir/ops/mul.ts";
 import { sqrt } from "../ir/ops/sqrt.ts";
 import { sub } from "../ir/ops/sub.ts";
-import type { Optimizer } from "./optimizer.ts";
+import { expectRange, type Optimizer } from "./optimizer.ts";
 
 export interface AdamOptions {
-  /** Default: 0.9. */
+  /** In [0, 1). Default: 0.9. */
   readonly beta1?: number;
-  /** Default: 0.999. */
+  /** In [0, 1). Default: 0.999. */
   readonly beta2?: number;
-  /** ε. Default: 1e-8. */
+  /** ε >= 0. Default: 1e-8. */
   readonly epsilon?: number;
-  /** λ. Default: 0 for Adam, 0.01 for AdamW. */
+  /** λ >= 0. Default: 0 for Adam, 0.01 for AdamW. */
   readonly weightDecay?: number;
 }
 
+/** @throws ConfigError if an option is out of its range */
 export function adam(options: AdamOptions = {}): Optimizer {
   return make("adam", options, options.weightDecay ?? 0, false);
 }
 
+/** @throws ConfigError if an option is out of its range */
 export function adamw(options: AdamOptions = {}): Optimizer {
   return make("adamw", options, options.weightDecay ?? 0.01, true);
 }
@@ -39,6 +41,10 @@ function make(
   weightDecay: number,
   decoupled: boolean,
 ): Optimizer {
+  expectRange(name, "beta1", beta1, 0, 1);
+  expectRange(name, "beta2", beta2, 0, 1);
+  expectRange(name, "epsilon", epsilon, 0);
+  expectRange(name, "weightDecay", weightDecay, 0);
   return {
     name,
     slots: ["exp_avg", "exp_avg_sq"],

@@ -4,6 +4,7 @@
  * Numbers that change from step to step (learning rate, bias corrections) are computed outside, in float64, and enter as
  * scalars: the graph is the same for every step.
  */
+import { ConfigError } from "../errors.ts";
 import type { Value } from "../ir/graph.ts";
 
 export interface Optimizer {
@@ -33,4 +34,11 @@ export interface UpdateInputs {
 export interface UpdateOutputs {
   readonly parameter: Value;
   readonly slots: Readonly<Record<string, Value>>;
+}
+
+/** @throws ConfigError naming the option, unless `low <= got < below` */
+export function expectRange(optimizer: string, option: string, got: number, low: number, below = Infinity): void {
+  if (got >= low && got < below) return;
+  const expected = below === Infinity ? `a finite number >= ${low}` : `${low} <= ${option} < ${below}`;
+  throw new ConfigError({ where: `${optimizer}: ${option}`, what: "out of range", got, expected });
 }

@@ -1,7 +1,7 @@
 /**
  * A training step as one graph: forward pass, loss, backward pass to the trainable parameters, clipping, optimizer.
  */
-import { ConfigError } from "../errors.ts";
+import { ConfigError, listed } from "../errors.ts";
 import { grad } from "../ir/grad.ts";
 import { Graph, type Value } from "../ir/graph.ts";
 import { dim, type DimSizes, shapeOf } from "../ir/shape.ts";
@@ -38,7 +38,8 @@ export const SCALAR_FEED = "optimizer/";
 
 /**
  * Outputs `loss`, and `grad_norm` if gradients are clipped.
- * @throws ConfigError if nothing is trainable, GraphError if the loss does not depend on a trainable parameter
+ * @throws ConfigError if nothing is trainable, or a trainable name is no parameter; GraphError if the loss does not depend
+ *   on a trainable parameter
  */
 export function trainingGraph(options: TrainingGraphOptions): TrainingGraph {
   const { parameters, trainable, optimizer, maxGradNorm } = options;
@@ -59,6 +60,14 @@ export function trainingGraph(options: TrainingGraphOptions): TrainingGraph {
   });
   graph.output("loss", loss);
 
+  const unknown = [...trainable].filter((name) => !specs.has(name));
+  if (unknown.length > 0) {
+    throw new ConfigError({
+      where: "trainable",
+      what: `not among the ${parameters.length} parameters of the model`,
+      got: listed(unknown),
+    });
+  }
   const trained = parameters.filter(({ name }) => trainable.has(name));
   if (trained.length === 0) {
     throw new ConfigError({ what: "nothing is trainable", hint: "attach an adapter, or unfreeze some parameters" });

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { GraphError } from "../../src/errors.ts";
 import type { DType } from "../../src/ir/dtype.ts";
 import { grad } from "../../src/ir/grad.ts";
-import { Graph, reachable, type Value } from "../../src/ir/graph.ts";
+import { apply, Graph, reachable, type Value } from "../../src/ir/graph.ts";
 import { ndarray } from "../../src/ir/ndarray.ts";
 import type { Op } from "../../src/ir/op.ts";
 import { add } from "../../src/ir/ops/add.ts";
@@ -15,7 +15,6 @@ import { mul } from "../../src/ir/ops/mul.ts";
 import { reduceSum } from "../../src/ir/ops/reduce-sum.ts";
 import { relu } from "../../src/ir/ops/relu.ts";
 import { tanh } from "../../src/ir/ops/tanh.ts";
-import { apply } from "../../src/ir/graph.ts";
 import { type DimLike, printShape, shapeOf } from "../../src/ir/shape.ts";
 import { interpret } from "../../src/runtime/interp.ts";
 

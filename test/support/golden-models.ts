@@ -145,7 +145,11 @@ function isIndex(name: string): boolean {
   return name === "labels" || name === "tokens";
 }
 
-function layerNorm({ parameter }: Tracing, name: string, x: Value): Value {
+function layerNorm(tracing: Tracing, name: string, x: Value): Value {
   const width = x.type.shape.at(-1)!.size!;
-  return layerNormalization(x, parameter(`${name}.weight`, [width]), parameter(`${name}.bias`, [width]));
+  return layerNormalization(
+    x,
+    tracing.parameter(`${name}.weight`, [width]),
+    tracing.parameter(`${name}.bias`, [width]),
+  );
 }

@@ -1,4 +1,5 @@
 /** Evaluates nodes whose inputs are all constants, as long as the result stays small: masks, scales, reshaped ones. */
+import { elementBytes } from "../dtype.ts";
 import type { Graph, Value } from "../graph.ts";
 import { ndarray, sizeOfShape } from "../ndarray.ts";
 import { constant, type ConstantAttrs } from "../ops/constant.ts";
@@ -11,6 +12,8 @@ export function foldConstants(graph: Graph): Graph {
   return rewrite(graph, {
     node(node, inputs, into) {
       if (node.op.name === "constant" || inputs.length === 0 || !inputs.every(isConstant)) return undefined;
+      // Values are computed in float64: roundings to 16 bits on the way are the engine's.
+      if ([...inputs, ...node.outputs].some(({ type }) => elementBytes(type.dtype) === 2)) return undefined;
       const shapes = node.outputs.map((output) => output.type.shape.map((d) => d.size));
       const known = shapes.filter((shape): shape is number[] => shape.every((size) => size !== undefined));
       if (known.length < shapes.length || known.some((shape) => sizeOfShape(shape) > MAX_ELEMENTS)) return undefined;

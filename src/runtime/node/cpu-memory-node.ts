@@ -57,7 +57,8 @@ export class CpuMemory implements Memory {
     for (const [name, tensor] of Object.entries(feeds)) inputs[name] = toOrt(tensor, tensor.shape);
     const views = new Map<string, OrtTensor>();
     for (const { name, dims } of compiled.states) {
-      const view = toOrt(await this.#inMemory(name), dims);
+      const state = stateOf(this.#states, name);
+      const view = toOrt(state.in === "memory" ? state.tensor : await this.#load(name, state), dims);
       views.set(name, view);
       inputs[name] = view;
     }
@@ -81,10 +82,9 @@ export class CpuMemory implements Memory {
     this.#states.clear();
   }
 
-  async #inMemory(name: string): Promise<Tensor> {
-    const state = stateOf(this.#states, name);
+  async #load(name: string, state: HostState): Promise<Tensor> {
     const tensor = await readHost(state);
-    if (state.in === "file") this.#states.set(name, { in: "memory", tensor });
+    this.#states.set(name, { in: "memory", tensor });
     return tensor;
   }
 

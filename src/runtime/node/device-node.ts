@@ -37,7 +37,11 @@ export async function ortDevice(options: OrtOptions = {}): Promise<Device> {
 class OrtDevice implements Device {
   readonly kind: "cpu" | "webgpu";
   readonly #flags = new Int32Array(new SharedArrayBuffer(8));
-  readonly #worker = new Worker(new URL("./worker-node.js", import.meta.url), { workerData: this.#flags });
+  // Options such as --input-type, which are about the main script, would end the thread at once.
+  readonly #worker = new Worker(new URL("./worker-node.js", import.meta.url), {
+    workerData: this.#flags,
+    execArgv: [],
+  });
   readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
   readonly #mapped = new Map<string, FileTensor>();
   #nextId = 1;

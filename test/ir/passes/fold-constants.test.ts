@@ -42,3 +42,8 @@ test("constants stay small: up to 1024 elements, and no sizes known by name only
   assert.equal(nameOf([1025]), "expand");
   assert.equal(nameOf(["B"]), "expand");
 });
+
+test("what rounds to 16 bits on the way is left to the engine", () => {
+  const { outputs } = folded((graph) => cast(constant(graph, "bfloat16", [1], [1 + 2 ** -9]), "float32"));
+  assert.equal(outputs.get("y")!.producer!.op.name, "cast");
+});
