@@ -1,11 +1,16 @@
 #!/usr/bin/env node
 /** The command line: `lowrank COMMAND`. */
+import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { LowrankError } from "../errors.ts";
 import { addDemoCommands } from "./demo/command.ts";
 import { Interrupted } from "./interrupt.ts";
 
+const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
 const program = new Command("lowrank")
+  .version(version)
   .description("Fine-tune neural networks with low-rank adaptation")
   .showHelpAfterError("(--help lists the options)")
   .exitOverride();

@@ -3,7 +3,7 @@
  * parameters, goes on from there; with the adapter off the old model is back, bit for bit. The control that the published
  * demonstration leaves out is run as well: the same number of further epochs of full training.
  */
-import { mkdir, writeFile } from "node:fs/promises";
+import { access, constants, mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { type Adapter, attach } from "../../adapters/adapter.ts";
 import { lora } from "../../adapters/lora.ts";
@@ -14,6 +14,7 @@ import { imageGridPng, type LabelledImage } from "../../figures/image-grid.ts";
 import { saveAdapter } from "../../formats/peft/save.ts";
 import { mlp } from "../../models/mlp.ts";
 import { countElements, type ParameterSpec } from "../../nn/module.ts";
+import { ConfigError } from "../../errors.ts";
 import { adam } from "../../optim/adam.ts";
 import { ortDevice } from "../../runtime/node/device-node.ts";
 import type { Device } from "../../runtime/runtime.ts";
@@ -76,7 +77,7 @@ export async function runCifar10Demo(options: Cifar10DemoOptions, signal: AbortS
   const out = resolve(options.out);
   const say = (text = "") => (options.json ? process.stderr : process.stdout).write(`${text}\n`);
   const step = stepTitles(say);
-  await mkdir(out, { recursive: true });
+  await prepareFolder(out);
 
   step("Load and normalise the images");
   const images = await load(options, signal);
@@ -342,6 +343,22 @@ class Demo {
       title: "The same test images, before and after LoRA",
       subtitle: `accuracy on ${test.count} images: base ${percent(base.accuracy)}, with LoRA ${percent(on.accuracy)}`,
       columns: Math.min(SHOWN, test.count),
+    });
+  }
+}
+
+/** @throws ConfigError if the folder cannot be made or written to */
+async function prepareFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+    await access(path, constants.W_OK);
+  } catch (cause) {
+    throw new ConfigError({
+      where: `--out ${path}`,
+      what: "cannot write there",
+      got: cause instanceof Error ? cause.message : String(cause),
+      hint: "name a folder that can be made or written to",
+      cause,
     });
   }
 }
