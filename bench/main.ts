@@ -25,10 +25,11 @@ process.stdout.write(
   `${made.cpu}, ${made.cores} cores, ${made.memoryGb} GB; Node ${made.node}, ONNX Runtime ${made.onnxruntime}\n`,
 );
 await mkdir(RESULTS, { recursive: true });
-for (const { name, title, run } of SUITES) {
+for (const suite of SUITES) {
+  const { name, title } = suite;
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   process.stdout.write(`\n${title}\n`);
-  const { header, rows, figures, notes } = await run(threads);
+  const { header, rows, figures, notes } = await suite.run(threads);
   process.stdout.write(`${table(rows, { header, align: ["left", ...header.slice(1).map(() => "right" as const)] })}\n`);
   for (const note of notes) process.stdout.write(`${note}\n`);
   const path = `${RESULTS}${name}.json`;

@@ -65,6 +65,7 @@ export async function timeSteps(kind: StepKind, batch: number, steps: number, th
       typicalSizes,
       frozen: training.frozen,
       prepack: kind !== "full" && batch < 64,
+      arena: true,
     });
     const feeds = randomBatch(batch);
     const times: number[] = [];

@@ -16,6 +16,12 @@ const program = new Command("lowrank")
   .exitOverride();
 addDemoCommands(program);
 
+// A reader that has seen enough, such as `head`, is not an error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(0);
+});
+
 try {
   await program.parseAsync();
 } catch (error) {

@@ -38,6 +38,11 @@ export interface CompileOptions {
    * price of a private copy of every weight. Default: false, weights stay mapped from their file.
    */
   readonly prepack?: boolean;
+  /**
+   * Keeps the memory of intermediate results from run to run: much faster where they are large, at the price of up to
+   * twice their peak, held until the executable is disposed. Default: false, freed as soon as possible.
+   */
+  readonly arena?: boolean;
   /** Typical sizes of named dimensions, for choices that depend on them (such as the order of matrix products). */
   readonly typicalSizes?: Readonly<Record<string, number>>;
   /**

@@ -70,6 +70,8 @@ export async function fitImages(device: Device, images: ImageDataset, options: F
     typicalSizes,
     frozen: training.frozen,
     prepack: training.frozen.length > 0 && batchSize < PREPACK_BELOW,
+    // Activations of a batch of small images are small; a merged weight, in the weight form, is not.
+    arena: true,
   });
   const losses: number[] = [];
   const epochSeconds: number[] = [];

@@ -24,8 +24,9 @@ test("a state has to fit the graph when it is compiled, and when it runs", async
     await assert.rejects(device.compile(graph), misfit("float32[5]"));
     await device.write("w", { dtype: "int32", shape: [2, 3], data: new Int32Array(6) });
     await assert.rejects(device.compile(graph), misfit("int32[2, 3]"));
-    // As many elements are enough on the CPU.
-    await write(6);
+    await device.write("w", { dtype: "float32", shape: [3, 2], data: new Float32Array(6) });
+    await assert.rejects(device.compile(graph), misfit("float32[3, 2]"));
+    await device.write("w", { dtype: "float32", shape: [2, 3], data: new Float32Array(6) });
     const executable = await device.compile(graph);
     await executable.run({});
     await write(7);

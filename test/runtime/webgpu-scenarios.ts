@@ -273,10 +273,11 @@ async function countTransfers(): Promise<unknown> {
   for (const name of ["w", "m"]) engine.write(name, { dtype: "float32", shape: [3], data: Float32Array.of(1, 2, 3) });
   const executable = await engine.compile({
     model: encodeModel(onnx),
-    states: ["w", "m"].map((name) => ({ name, dtype: "float32", dims: [3] })),
+    states: ["w", "m"].map((name) => ({ name, dtype: "float32", shape: [3], dims: [3] })),
     updates: [...updates].map(([state, output]) => ({ state, output })),
     outputs: [...outputs].map(([name, output]) => ({ name, output, dtype: "float32" })),
     prepack: false,
+    arena: false,
   });
   for (let i = 0; i < 3; i++) {
     await engine.run(executable, { x: { dtype: "float32", shape: [], data: Float32Array.of(1) } }, { y: [] });

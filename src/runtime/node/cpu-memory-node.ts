@@ -13,10 +13,7 @@ export class CpuMemory implements Memory {
   readonly #results = new WeakMap<InferenceSession, Map<string, Tensor>>();
 
   check({ states }: CompiledModel): void {
-    for (const state of states) {
-      // Large updates see a state in tiles.
-      expectFit(state, stateOf(this.#states, state.name).tensor, { reshapes: true });
-    }
+    for (const state of states) expectFit(state, stateOf(this.#states, state.name).tensor);
   }
 
   locations(): undefined {

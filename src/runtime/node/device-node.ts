@@ -81,11 +81,13 @@ class OrtDevice implements Device {
       typicalSizes: options.typicalSizes ?? {},
       reassociate: options.reassociate ?? true,
     });
-    const { executable, lowered } = await this.#load(optimized, options).catch(async (error: unknown) => {
-      throw error instanceof NoKernelError
-        ? await explainNoKernel(optimized, this.kind, (alone) => this.#compiles(alone))
-        : error;
-    });
+    const { executable, lowered } = await this.#load(optimized, options, stateShapes(graph)).catch(
+      async (error: unknown) => {
+        throw error instanceof NoKernelError
+          ? await explainNoKernel(optimized, this.kind, (alone) => this.#compiles(alone))
+          : error;
+      },
+    );
     // From the first run on, the file no longer has what the state holds.
     for (const state of lowered.updates.keys()) this.#mapped.delete(state);
     const feedTypes = new Map(
@@ -109,7 +111,12 @@ class OrtDevice implements Device {
     };
   }
 
-  async #load(graph: Graph, options: CompileOptions): Promise<{ executable: number; lowered: Lowered }> {
+  /** @param shapes of the states, by name, before passes changed how the graph sees them */
+  async #load(
+    graph: Graph,
+    options: CompileOptions,
+    shapes: ReadonlyMap<string, readonly number[]>,
+  ): Promise<{ executable: number; lowered: Lowered }> {
     const weights = new Map<string, FileSlice>();
     for (const name of options.frozen ?? []) {
       const file = this.#mapped.get(name);
@@ -120,7 +127,12 @@ class OrtDevice implements Device {
     const states = graph.inputs.filter(({ kind, value }) => kind === "state" && !weights.has(value.name));
     const compiled: CompiledModel = {
       model: encodeModel(lowered.onnx),
-      states: states.map(({ value: { name, type } }) => ({ name, dtype: type.dtype, dims: sizesOf(type.shape) })),
+      states: states.map(({ value: { name, type } }) => ({
+        name,
+        dtype: type.dtype,
+        shape: shapes.get(name)!,
+        dims: sizesOf(type.shape),
+      })),
       updates: [...lowered.updates].map(([state, output]) => ({ state, output })),
       outputs: [...lowered.outputs].map(([name, output]) => ({
         name,
@@ -128,6 +140,7 @@ class OrtDevice implements Device {
         dtype: graph.outputs.get(name)!.type.dtype,
       })),
       prepack: options.prepack ?? false,
+      arena: options.arena ?? false,
       ...(options.optimizedModelPath === undefined ? {} : { optimizedModelPath: options.optimizedModelPath }),
     };
     return { executable: (await this.#ask({ type: "compile", compiled })) as number, lowered };
@@ -136,7 +149,7 @@ class OrtDevice implements Device {
   /** Whether the device has kernels for a graph without states. */
   async #compiles(graph: Graph): Promise<boolean> {
     try {
-      const { executable } = await this.#load(graph, {});
+      const { executable } = await this.#load(graph, {}, new Map());
       await this.#ask({ type: "release", executable });
       return true;
     } catch (error) {
@@ -211,6 +224,11 @@ class OrtDevice implements Device {
 
 function fileSlice({ dtype, shape, path, byteOffset }: FileTensor): FileSlice {
   return { path, byteOffset, byteLength: sizeOfShape(shape) * elementBytes(dtype) };
+}
+
+function stateShapes(graph: Graph): Map<string, number[]> {
+  const states = graph.inputs.filter(({ kind }) => kind === "state");
+  return new Map(states.map(({ value }) => [value.name, sizesOf(value.type.shape)]));
 }
 
 function int64Vector(values: readonly number[]): Tensor {

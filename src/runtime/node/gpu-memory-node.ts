@@ -49,7 +49,7 @@ export class GpuMemory implements Memory {
           hint: 'use another type, a feed instead of a state, or the device "cpu"',
         });
       }
-      expectFit(state, this.#typeOf(name), { reshapes: false });
+      expectFit(state, this.#typeOf(name));
     }
   }
 

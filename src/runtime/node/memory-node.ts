@@ -8,7 +8,7 @@ import { EngineError } from "../../errors.ts";
 import { allocate, type DType, elementBytes } from "../../ir/dtype.ts";
 import { sizeOfShape } from "../../ir/ndarray.ts";
 import type { FileTensor, Tensor } from "../runtime.ts";
-import type { CompiledModel, OutputLocations } from "./protocol-node.ts";
+import type { CompiledModel, StateInput, OutputLocations } from "./protocol-node.ts";
 
 export interface Memory {
   /** @throws EngineError unless every state of the model is here, in the form that the model expects */
@@ -46,22 +46,17 @@ export function stateOf<S>(states: ReadonlyMap<string, S>, name: string): S {
   return state;
 }
 
-/**
- * @param reshapes whether as many elements under another shape will do
- * @throws EngineError if a state that is held does not fit the one that the model expects
- */
+/** @throws EngineError if a state that is held does not fit the one that the graph expects */
 export function expectFit(
-  { name, dtype, dims }: CompiledModel["states"][number],
+  { name, dtype, shape }: StateInput,
   held: { readonly dtype: DType; readonly shape: readonly number[] },
-  { reshapes }: { readonly reshapes: boolean },
 ): void {
-  const fits = reshapes ? sizeOfShape(held.shape) === sizeOfShape(dims) : held.shape.join() === dims.join();
-  if (fits && held.dtype === dtype) return;
+  if (held.shape.join() === shape.join() && held.dtype === dtype) return;
   throw new EngineError({
     where: name,
     what: "the state does not fit the graph",
     got: `${held.dtype}[${held.shape.join(", ")}]`,
-    expected: `${dtype}[${dims.join(", ")}]`,
+    expected: `${dtype}[${shape.join(", ")}]`,
   });
 }
 

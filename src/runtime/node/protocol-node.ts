@@ -13,16 +13,26 @@ export interface EngineOptions {
 export type OutputLocation = "gpu-buffer" | "cpu";
 export type OutputLocations = Readonly<Record<string, OutputLocation>>;
 
+/** An input that is a state. */
+export interface StateInput {
+  readonly name: string;
+  readonly dtype: DType;
+  /** The shape that the state must have. */
+  readonly shape: readonly number[];
+  /** As many elements, in the dimensions under which the model sees them: large updates see a state in tiles. */
+  readonly dims: readonly number[];
+}
+
 /** A model, and which of its inputs and outputs are states. */
 export interface CompiledModel {
   readonly model: Uint8Array;
-  /** State inputs: name, type, and the dimensions under which this model sees the buffer. */
-  readonly states: readonly { readonly name: string; readonly dtype: DType; readonly dims: readonly number[] }[];
+  readonly states: readonly StateInput[];
   /** Output name to the state that it replaces. */
   readonly updates: readonly { readonly output: string; readonly state: string }[];
   /** Other outputs: name in the model, name in the results. */
   readonly outputs: readonly { readonly output: string; readonly name: string; readonly dtype: DType }[];
   readonly prepack: boolean;
+  readonly arena: boolean;
   readonly optimizedModelPath?: string;
 }
 

@@ -6,6 +6,7 @@ import type { EngineOptions, OutputLocations } from "./protocol-node.ts";
 
 interface SessionSettings {
   readonly prepack?: boolean;
+  readonly arena?: boolean;
   readonly optimizedModelPath?: string;
   /** Of the outputs, by name. Default: in memory. */
   readonly locations?: OutputLocations | undefined;
@@ -19,7 +20,7 @@ const NO_GPU = /Failed to get a WebGPU (adapter|device)/;
 export async function openSession(
   model: Uint8Array,
   { device, threads }: EngineOptions,
-  { prepack = false, optimizedModelPath, locations }: SessionSettings,
+  { prepack = false, arena = false, optimizedModelPath, locations }: SessionSettings,
 ): Promise<InferenceSession> {
   try {
     return await InferenceSession.create(model, {
@@ -27,9 +28,9 @@ export async function openSession(
       ...(threads > 0 ? { intraOpNumThreads: threads } : {}),
       ...(locations === undefined ? {} : { preferredOutputLocation: locations }),
       ...(optimizedModelPath === undefined ? {} : { optimizedModelFilePath: optimizedModelPath }),
-      // Both would double the peak of a training step.
+      // The pattern would double the peak of a training step, and so can the arena.
       enableMemPattern: false,
-      enableCpuMemArena: false,
+      enableCpuMemArena: arena,
       // Errors are thrown, and not printed as well; warnings are for the engine's developers.
       logSeverityLevel: 4,
       extra: {
