@@ -2,9 +2,9 @@
  * `gradient-order-child.js ORDER SIZES`: prints by how many bytes this process's resident memory grows, at its peak, when
  * the gradients are computed. Engine, session and inputs are there before; a small run has warmed up the code.
  */
-import { writeFile } from "node:fs/promises";
 import { ortDevice } from "../src/runtime/node/device-node.ts";
 import type { Executable } from "../src/runtime/runtime.ts";
+import { peakBytes, resetPeak } from "../src/testing/peak-memory.ts";
 import { gradientGraph, type GradientOrder, type LoraSizes, writeInputs } from "./gradient-order.ts";
 
 const order = process.argv[2] as GradientOrder;
@@ -21,15 +21,5 @@ const executable = await compiled(sizes);
 await resetPeak();
 const before = process.memoryUsage.rss();
 await executable.run({});
-// In kibibytes, on every system.
-process.stdout.write(String(process.resourceUsage().maxRSS * 1024 - before));
+process.stdout.write(String((await peakBytes()) - before));
 await device.dispose();
-
-/** Linux can forget the peak so far. Elsewhere what was freed before the run may hide a part of what the run needs. */
-async function resetPeak(): Promise<void> {
-  try {
-    await writeFile("/proc/self/clear_refs", "5");
-  } catch {
-    // Not Linux.
-  }
-}

@@ -1,5 +1,6 @@
 /** Started by checkpoint.test.ts in a process of its own: prints by how many bytes a training step raises the peak. */
 import { ortDevice } from "../../src/runtime/node/device-node.ts";
+import { peakBytes, resetPeak } from "../../src/testing/peak-memory.ts";
 import { deepMlp, deepMlpStates } from "../support/deep-mlp.ts";
 import { noise } from "../support/run.ts";
 
@@ -9,8 +10,8 @@ const device = await ortDevice({ threads: 2 });
 for (const [name, tensor] of Object.entries(deepMlpStates(options))) await device.write(name, tensor);
 const x = noise([batch!, width!], 7);
 const executable = await device.compile(deepMlp(options), { typicalSizes: { B: batch! } });
+await resetPeak();
 const before = process.memoryUsage().rss;
 await executable.run({ x });
-// In KiB, by the documentation of getrusage.
-console.log(process.resourceUsage().maxRSS * 1024 - before);
+console.log((await peakBytes()) - before);
 await device.dispose();
