@@ -8,6 +8,7 @@ import { dim, type Dim, elementCount, sameDim, sameShape, type Shape } from "../
 import type { FileSlice, OnnxAttribute, OnnxGraph, OnnxNodeProto, OnnxTensor, OnnxValueInfo } from "./model.ts";
 
 export interface LowerOptions {
+  /** Whose kernels the nodes are chosen for; CUDA has those of the CPU. */
   readonly device: "cpu" | "webgpu";
   /** States that are compiled in as constants, by name: weights that no run changes. */
   readonly weights?: ReadonlyMap<string, Uint8Array | FileSlice>;

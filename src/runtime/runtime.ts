@@ -65,8 +65,12 @@ export interface Executable {
   dispose(): Promise<void>;
 }
 
+/** Where ONNX Runtime computes. */
+export const ENGINE_DEVICES = ["cpu", "webgpu", "cuda"] as const;
+export type EngineDevice = (typeof ENGINE_DEVICES)[number];
+
 export interface Device {
-  readonly kind: "interp" | "cpu" | "webgpu";
+  readonly kind: "interp" | EngineDevice;
   /** Passes, lowers and loads a graph. Every state of the graph must exist. @throws EngineError */
   compile(graph: Graph, options?: CompileOptions): Promise<Executable>;
   /** Creates a state, or replaces its contents. The array is copied. */

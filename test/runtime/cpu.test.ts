@@ -290,3 +290,25 @@ test(
     }
   },
 );
+
+test("a device that cannot be used says what to install", { skip: cudaReason() }, async () => {
+  const graph = new Graph();
+  graph.output("y", graph.feed("x", { dtype: "float32", shape: [] }));
+  const device = await ortDevice({ device: "cuda" });
+  try {
+    await assert.rejects(device.compile(graph), (error: unknown) => {
+      assert.ok(error instanceof EngineError);
+      assert.match(error.message, /^cuda: the engine cannot use CUDA[\s\S]*npm rebuild onnxruntime-node/);
+      return true;
+    });
+  } finally {
+    await device.dispose();
+  }
+});
+
+/** Skips where CUDA's libraries are installed. */
+function cudaReason(): string | false {
+  const folder = new URL("../../../node_modules/onnxruntime-node/bin/napi-v6/", import.meta.url);
+  const installed = readdirSync(folder, { recursive: true, encoding: "utf8" }).some((name) => name.includes("_cuda"));
+  return installed ? "CUDA is installed" : false;
+}

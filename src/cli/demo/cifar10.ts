@@ -17,7 +17,7 @@ import { countElements, type ParameterSpec } from "../../nn/module.ts";
 import { ConfigError } from "../../errors.ts";
 import { adam } from "../../optim/adam.ts";
 import { ortDevice } from "../../runtime/node/device-node.ts";
-import type { Device } from "../../runtime/runtime.ts";
+import type { Device, EngineDevice } from "../../runtime/runtime.ts";
 import { type Fit, fitImages, type ImageModel, type Predictions, predictImages } from "../../train/image-classifier.ts";
 import { freezeByName, initializeParameters, mapParameters, saveParameters } from "../../train/parameters.ts";
 import { showImages } from "../terminal/image.ts";
@@ -38,7 +38,7 @@ export interface Cifar10DemoOptions {
   readonly limitTrain?: number;
   readonly limitTest?: number;
   readonly seed: number;
-  readonly device: "cpu" | "webgpu";
+  readonly device: EngineDevice;
   readonly threads: number;
   readonly out: string;
   readonly json?: true;

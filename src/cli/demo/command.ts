@@ -1,5 +1,6 @@
 /** `lowrank demo`: complete jobs on real data, to watch. */
 import { type Command, Option } from "commander";
+import { ENGINE_DEVICES } from "../../runtime/runtime.ts";
 import { interruptible } from "../interrupt.ts";
 import { integer, positive } from "../options.ts";
 import { type Cifar10DemoOptions, runCifar10Demo } from "./cifar10.ts";
@@ -27,7 +28,7 @@ export function addDemoCommands(program: Command): void {
     .option("--limit-train <n>", "use the first n training images", integer(1))
     .option("--limit-test <n>", "use the first n test images", integer(1))
     .option("--seed <n>", "seed of everything random", integer(0), 0)
-    .addOption(new Option("--device <device>", "where to compute").choices(["cpu", "webgpu"]).default("cpu"))
+    .addOption(new Option("--device <device>", "where to compute").choices(ENGINE_DEVICES).default("cpu"))
     .option("--threads <n>", "threads of the engine, 0 for one per core", integer(0), 0)
     .option("--out <dir>", "folder for what is made", "lowrank-out/cifar10")
     .option("--json", "print one JSON object on stdout, and everything else on stderr")

@@ -9,7 +9,8 @@ import { reassociate } from "./reassociate.ts";
 import { tileUpdates } from "./tile-updates.ts";
 
 export interface PassOptions {
-  readonly device: "cpu" | "webgpu";
+  /** Where the graph will run: only the CPU computes in the arrays of the states, and has a cache to tile for. */
+  readonly device: "cpu" | "webgpu" | "cuda";
   /** Typical sizes of named dimensions, for choices by cost. */
   readonly typicalSizes: Readonly<Record<string, number>>;
   /** Whether products of matrices may be put into their cheapest order. Default: true. */
@@ -22,7 +23,6 @@ export function optimize(graph: Graph, { device, typicalSizes, reassociate: reor
   result = mergeCommonSubexpressions(result);
   if (reorder) result = reassociate(result, typicalSizes);
   result = mergeCommonSubexpressions(result);
-  // A GPU gets new buffers for new states, and has no cache to tile for.
   if (device === "cpu") result = tileUpdates(orderInPlace(result));
   return removeDeadCode(fuseGemm(result));
 }

@@ -12,14 +12,17 @@ import { encodeModel, type FileSlice } from "../../onnx/model.ts";
 import { elementBytes } from "../../ir/dtype.ts";
 import { sizeOfShape } from "../../ir/ndarray.ts";
 import { bindSizes } from "../bind.ts";
-import type { CompileOptions, Device, Executable, FileTensor, Tensor } from "../runtime.ts";
+import type { CompileOptions, Device, EngineDevice, Executable, FileTensor, Tensor } from "../runtime.ts";
 import { SENTINEL } from "./in-place-node.ts";
 import { explainNoKernel, NoKernelError } from "./no-kernel-node.ts";
 import { BUSY, CLOSING, type CompiledModel, type Message, type Reply, type Request } from "./protocol-node.ts";
 
 export interface OrtOptions {
-  /** Default: "cpu". "webgpu" needs a GPU, see docs/webgpu.md; nothing falls back to the CPU. */
-  readonly device?: "cpu" | "webgpu";
+  /**
+   * Default: "cpu". "webgpu" needs a GPU, see docs/webgpu.md; nothing falls back to the CPU. "cuda" needs the engine's CUDA
+   * libraries: frozen weights stay on the GPU, states that are trained cross over at every run.
+   */
+  readonly device?: EngineDevice;
   /** Threads of the engine. Default: one per core. */
   readonly threads?: number;
 }
@@ -35,7 +38,7 @@ export async function ortDevice(options: OrtOptions = {}): Promise<Device> {
 }
 
 class OrtDevice implements Device {
-  readonly kind: "cpu" | "webgpu";
+  readonly kind: EngineDevice;
   readonly #flags = new Int32Array(new SharedArrayBuffer(8));
   // Options such as --input-type, which are about the main script, would end the thread at once.
   readonly #worker = new Worker(new URL("./worker-node.js", import.meta.url), {
@@ -48,7 +51,7 @@ class OrtDevice implements Device {
   /** Why nothing can be asked any more. */
   #ended: EngineError | undefined;
 
-  constructor(kind: "cpu" | "webgpu") {
+  constructor(kind: EngineDevice) {
     this.kind = kind;
     // A device that waits for nothing does not keep the process alive.
     this.#worker.unref();
@@ -122,8 +125,10 @@ class OrtDevice implements Device {
       const file = this.#mapped.get(name);
       if (file !== undefined) weights.set(name, fileSlice(file));
     }
-    const inPlace = this.kind === "cpu";
-    const lowered = lower(graph, { device: this.kind, weights, ...(inPlace ? { sentinel: SENTINEL } : {}) });
+    // On WebGPU new states are new buffers; elsewhere they are written into the arrays of the old ones.
+    const target =
+      this.kind === "webgpu" ? { device: "webgpu" as const } : { device: "cpu" as const, sentinel: SENTINEL };
+    const lowered = lower(graph, { weights, ...target });
     const states = graph.inputs.filter(({ kind, value }) => kind === "state" && !weights.has(value.name));
     const compiled: CompiledModel = {
       model: encodeModel(lowered.onnx),

@@ -1,10 +1,10 @@
 /** What the main thread and the engine's thread say to each other. Everything here survives structured cloning. */
 import type { DType } from "../../ir/dtype.ts";
 import type { Problem } from "../../errors.ts";
-import type { FileTensor, Tensor } from "../runtime.ts";
+import type { EngineDevice, FileTensor, Tensor } from "../runtime.ts";
 
 export interface EngineOptions {
-  readonly device: "cpu" | "webgpu";
+  readonly device: EngineDevice;
   /** Threads of the engine's own pool; 0 lets it choose (one per core). */
   readonly threads: number;
 }

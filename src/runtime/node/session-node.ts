@@ -15,6 +15,7 @@ interface SessionSettings {
 /** What the engine says when a node has no kernel, before and after it has looked for another device. */
 const NO_KERNEL = /assigned to the default CPU EP|Provider type for .* is not set|Could not find an implementation/;
 const NO_GPU = /Failed to get a WebGPU (adapter|device)/;
+const NO_CUDA = /ExecutionProvider_Cuda|cudaError|CUDA failure|no CUDA-capable device/i;
 
 /** @throws NoKernelError if a node cannot run on the device, EngineError if there is no GPU, or what the engine throws */
 export async function openSession(
@@ -48,6 +49,15 @@ export async function openSession(
     const message = cause instanceof Error ? cause.message : String(cause);
     if (device === "webgpu" && NO_KERNEL.test(message)) {
       throw new NoKernelError({ where: "webgpu", what: "a part of the graph has no kernel on the GPU", got: message });
+    }
+    if (device === "cuda" && NO_CUDA.test(message)) {
+      throw new EngineError({
+        where: "cuda",
+        what: "the engine cannot use CUDA",
+        got: message.split("\n")[0],
+        hint: 'install its libraries with `npm rebuild onnxruntime-node --onnxruntime-node-install=cuda12`, or use the device "cpu"',
+        cause,
+      });
     }
     if (NO_GPU.test(message)) {
       const driver = process.platform === "linux" ? "install a Vulkan driver and libvulkan.so.1, or " : "";
