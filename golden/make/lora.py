@@ -1,6 +1,7 @@
 """LoRA on an MLP and on a convolution by PEFT: outputs, every gradient, ten AdamW steps, merged weights: golden/lora.json.
 
-PEFT leaves dilation out of the A of a convolution, so that it cannot judge ours there. B is perturbed and alpha differs from r, so that no zero and no scale of one hides a mistake.
+PEFT leaves dilation out of the A of a convolution, so that it cannot judge ours there. B is perturbed and alpha differs
+from r, so that no zero and no scale of one hides a mistake.
 """
 
 import json
@@ -9,27 +10,9 @@ import pathlib
 import peft
 import torch
 from peft import LoraConfig, get_peft_model
+from peft_adapters_models import Conv, Mlp
 
 torch.set_default_dtype(torch.float64)
-
-
-class Mlp(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.fc1, self.fc2, self.fc3 = torch.nn.Linear(7, 11), torch.nn.Linear(11, 6), torch.nn.Linear(6, 5)
-
-    def forward(self, x):
-        return self.fc3(torch.relu(self.fc2(torch.relu(self.fc1(x)))))
-
-
-class Conv(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv1 = torch.nn.Conv2d(3, 5, (3, 2), stride=(2, 1), padding=(1, 0))
-        self.fc = torch.nn.Linear(5 * 4 * 5, 4)
-
-    def forward(self, x):
-        return self.fc(torch.relu(self.conv1(x)).flatten(1))
 
 
 def flat(tensors):

@@ -27,7 +27,7 @@ export interface Method<C> {
   parameters(layer: Layer, config: C): readonly ParameterSpec[];
   /** Why a fresh adapter does not compute exactly what the base computes. Absent: it does. */
   readonly startsElsewhere?: string;
-  /** The layer's output before the bias. */
+  /** The layer's output, bias included. */
   forward(call: AdapterCall<C>): Value;
   /**
    * The weight that makes the base layer compute the same: need not be a sum. Absent: the method cannot be merged, and
@@ -37,7 +37,7 @@ export interface Method<C> {
   readonly unmergeable?: string;
 }
 
-/** A layer's call, with the adapter's own parameters. */
+/** A call of a layer, with the adapter's own parameters. */
 export interface AdapterCall<C> extends LayerCall {
   readonly config: C;
   /** The adapter's parameters by their relative names. */
