@@ -10,6 +10,7 @@ export type { Op, Type, VjpContext, VjpRule } from "./ir/op.ts";
 export { grad } from "./ir/grad.ts";
 export { printGraph } from "./ir/print.ts";
 export { matmulFlops } from "./ir/cost.ts";
+export { peakMemory } from "./ir/memory.ts";
 export * as ops from "./ir/ops/index.ts";
 
 // Running them
@@ -43,4 +44,5 @@ export { fitImages, predictImages } from "./train/image-classifier.ts";
 
 // Files and data
 export { openCheckpoint, openSafetensors, writeSafetensors, writeSharded } from "./formats/safetensors/index.ts";
+export { loadAdapter, saveAdapter } from "./formats/peft/index.ts";
 export { type Cifar10, loadCifar10 } from "./data/cifar10.ts";
