@@ -88,9 +88,12 @@ export async function runCifar10Demo(options: Cifar10DemoOptions, signal: AbortS
 
   step("Look at some");
   const samples = firstImages(train, 32);
-  await writeFile(join(out, "samples.png"), imageGridPng(samples, { title: "CIFAR-10: training images", columns: 8 }));
+  await writeFile(
+    join(out, "samples.png"),
+    imageGridPng(samples, { title: `${setName(options)}: training images`, columns: 8 }),
+  );
   showImages(samples.slice(0, SHOWN), {
-    path: join(out, "samples.png"),
+    path: join(options.out, "samples.png"),
     stream: options.json ? process.stderr : process.stdout,
   });
 
@@ -100,7 +103,9 @@ export async function runCifar10Demo(options: Cifar10DemoOptions, signal: AbortS
     const report = await demo.run(step, out);
     await writeFile(join(out, "report.json"), `${JSON.stringify(report, null, 2)}\n`);
     say();
-    say(`Everything is in ${out}: report.json, loss.svg, samples.png, predictions.png, base.safetensors, lora/`);
+    say(
+      `Everything is in ${options.out}: report.json, loss.svg, samples.png, predictions.png, base.safetensors, lora/`,
+    );
     if (options.json) process.stdout.write(`${JSON.stringify(report)}\n`);
     return report;
   } finally {
@@ -150,7 +155,7 @@ class Demo {
     const base = await this.#predict("test again");
     const reloaded = sameBits(trained.logits, base.logits);
     say(
-      `${basePath}: the loaded model ${reloaded ? "gives the same logits, bit for bit" : "differs in the last bits of its logits (other kernels)"}`,
+      `${join(this.#options.out, "base.safetensors")}: the loaded model ${reloaded ? "gives the same logits, bit for bit" : "differs in the last bits of its logits (other kernels)"}`,
     );
 
     step(`Predict ${SHOWN} images`);
@@ -211,7 +216,7 @@ class Demo {
       ),
     );
     const phases = { full: full.losses, lora: fitted.losses, control: control.losses };
-    await writeFile(join(out, "loss.svg"), lossChart(phases));
+    await writeFile(join(out, "loss.svg"), lossChart(phases, setName(this.#options)));
 
     const { data = "download", ...rest } = this.#options;
     return {
@@ -414,6 +419,10 @@ function sameBits(a: Float32Array, b: Float32Array): boolean {
 
 function percent(share: number): string {
   return `${(100 * share).toFixed(2)} %`;
+}
+
+function setName({ data }: Cifar10DemoOptions): string {
+  return data === "synthetic" ? "Generated images" : "CIFAR-10";
 }
 
 function counted(count: number, noun: string): string {

@@ -21,7 +21,7 @@ export function thinned(losses: PhaseLosses): Record<Phase, { step: number; loss
 }
 
 /** SVG: full training, then LoRA and the control side by side from where it ended. */
-export function lossChart(losses: PhaseLosses): string {
+export function lossChart(losses: PhaseLosses, images: string): string {
   const start = losses.full.length;
   const series = (name: string, y: readonly number[], offset: number) => ({
     name,
@@ -35,7 +35,7 @@ export function lossChart(losses: PhaseLosses): string {
       series("control: more full training", losses.control, start),
     ],
     {
-      title: "CIFAR-10: loss while training",
+      title: `${images}: loss while training`,
       xLabel: "step",
       yLabel: "cross-entropy (nats)",
       marks: [{ x: start, label: "LoRA attached" }],

@@ -18,14 +18,16 @@ interface Fusion {
 
 export function fuseGemm(graph: Graph): Graph {
   const readersOf = readers(graph);
-  const kept = new Set([...graph.outputs.values(), ...graph.updates.values()]);
+  // New states are written over old ones, which only elementwise kernels may do.
+  const written = new Set(graph.updates.values());
+  const kept = new Set([...graph.outputs.values(), ...written]);
   const once = (value: Value) => readersOf.get(value)?.length === 1 && !kept.has(value);
   const copies = new Map<Value, Value>();
   const note = (from: readonly Value[], to: readonly Value[]) => from.forEach((value, i) => copies.set(value, to[i]!));
   return rewrite(graph, {
     node(node, inputs, into) {
       note(node.inputs, inputs);
-      const fusion = kept.has(node.outputs[0]!) ? undefined : fusionOf(node, once);
+      const fusion = written.has(node.outputs[0]!) ? undefined : fusionOf(node, once);
       const outputs = fusion === undefined ? into.copy(node, inputs) : [fused(fusion, copies, into)];
       note(node.outputs, outputs);
       return outputs;
