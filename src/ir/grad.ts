@@ -24,10 +24,11 @@ import { isFloat } from "./dtype.ts";
  * dL/dx for each x in `wanted`, shaped like x.
  *
  * @param loss a scalar; or any value, with `seed` as dL/d(loss)
+ * @param stops values that count as constants of what computes them: no derivative flows past them
  * @throws GraphError if the loss is no scalar and has no seed of its type, does not depend on a wanted value, or depends
  *   on it through an operation that has no derivative
  */
-export function grad(loss: Value, wanted: readonly Value[], seed?: Value): Value[] {
+export function grad(loss: Value, wanted: readonly Value[], seed?: Value, stops: readonly Value[] = []): Value[] {
   const graph = loss.graph;
   if (seed === undefined && loss.type.shape.length > 0) {
     throw new GraphError({
@@ -44,7 +45,7 @@ export function grad(loss: Value, wanted: readonly Value[], seed?: Value): Value
       expected: printType(loss.type),
     });
   }
-  const path = reachable(graph, [loss]);
+  const path = reachable(graph, [loss], stops);
   const active = dependents(path, wanted);
   const cotangents = new Map<Value, Value>();
   const again = new Recomputation(graph);

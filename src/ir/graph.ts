@@ -213,15 +213,18 @@ export function apply<A extends Attrs>(op: Op<A>, inputs: readonly Value[], attr
   return graph.apply(op, inputs, attrs)[0]!;
 }
 
-/** Nodes that `targets` depend on, in the order in which they were traced. */
-export function reachable(graph: Graph, targets: Iterable<Value>): Node[] {
+/** Nodes that `targets` depend on, other than through `stops`, in the order in which they were traced. */
+export function reachable(graph: Graph, targets: Iterable<Value>, stops: Iterable<Value> = []): Node[] {
   const seen = new Set<Node>();
-  const stack = [...targets].flatMap((value) => value.producer ?? []);
+  const ends = new Set(stops);
+  const producers = (values: Iterable<Value>) =>
+    [...values].flatMap((value) => (ends.has(value) ? [] : (value.producer ?? [])));
+  const stack = producers(targets);
   while (stack.length > 0) {
     const node = stack.pop()!;
     if (seen.has(node)) continue;
     seen.add(node);
-    for (const input of node.inputs) if (input.producer !== undefined) stack.push(input.producer);
+    stack.push(...producers(node.inputs));
   }
   return graph.nodes.filter((node) => seen.has(node));
 }

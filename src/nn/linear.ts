@@ -1,9 +1,9 @@
-/** y = x Wᵀ + b over the last axis, W [out, in], as PyTorch's `nn.Linear`. */
+/** y = x Wᵀ + b over the last axis, W [out, in], as PyTorch's `nn.Linear`; or W [in, out], as GPT-2's `Conv1D`. */
 import type { Value } from "../ir/graph.ts";
 import { add } from "../ir/ops/add.ts";
 import { matmul } from "../ir/ops/matmul.ts";
 import { reshape } from "../ir/ops/reshape.ts";
-import { kaimingUniform } from "./init.ts";
+import { type Init, kaimingUniform, zeros } from "./init.ts";
 import { callLayer, type LinearLayer, type ParameterSpec, type Tracing } from "./module.ts";
 
 export interface Linear {
@@ -13,11 +13,40 @@ export interface Linear {
   forward(tracing: Tracing, x: Value): Value;
 }
 
-/** Names its parameters `name.weight` and, if `bias` (default true), `name.bias`. */
-export function linear(name: string, inFeatures: number, outFeatures: number, { bias = true } = {}): Linear {
-  const weight = { name: `${name}.weight`, shape: [outFeatures, inFeatures], init: kaimingUniform(inFeatures) };
-  const shift = { name: `${name}.bias`, shape: [outFeatures], init: kaimingUniform(inFeatures) };
-  const layer: LinearLayer = { kind: "linear", name, weight: weight.name, inFeatures, outFeatures };
+export interface LinearOptions {
+  /** Default: true. */
+  readonly bias?: boolean;
+  /** W is stored as [in, out]. Default: false. */
+  readonly fanInFanOut?: boolean;
+  /** It gives the model's output. Default: false. */
+  readonly isOutput?: boolean;
+  /** How W starts; the bias is then zero. Default: PyTorch's, for both. */
+  readonly init?: Init;
+}
+
+/** Names its parameters `name.weight` and, if there is a bias, `name.bias`. */
+export function linear(
+  name: string,
+  inFeatures: number,
+  outFeatures: number,
+  { bias = true, fanInFanOut = false, isOutput = false, init }: LinearOptions = {},
+): Linear {
+  const weight = {
+    name: `${name}.weight`,
+    shape: fanInFanOut ? [inFeatures, outFeatures] : [outFeatures, inFeatures],
+    init: init ?? kaimingUniform(inFeatures),
+  };
+  const shift = { name: `${name}.bias`, shape: [outFeatures], init: init ? zeros : kaimingUniform(inFeatures) };
+  const layer: LinearLayer = {
+    kind: "linear",
+    name,
+    weight: weight.name,
+    inFeatures,
+    outFeatures,
+    ...(bias ? { bias: shift.name } : {}),
+    ...(fanInFanOut ? { fanInFanOut } : {}),
+    ...(isOutput ? { isOutput } : {}),
+  };
   return {
     layer,
     parameters: bias ? [weight, shift] : [weight],
@@ -25,7 +54,7 @@ export function linear(name: string, inFeatures: number, outFeatures: number, { 
       // One product of matrices, whatever the rank of x; adapters see the same two axes.
       const rows = reshape(x, [-1, inFeatures]);
       const y = callLayer(tracing, layer, rows, weight.shape, (input, w) => {
-        const product = multiplyRows(input, w);
+        const product = fanInFanOut ? matmul(input, w) : multiplyRows(input, w);
         return bias ? add(product, tracing.parameter(shift.name, shift.shape)) : product;
       });
       return reshape(y, [...x.type.shape.slice(0, -1), outFeatures]);

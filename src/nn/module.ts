@@ -15,13 +15,28 @@ export interface ParameterSpec {
 }
 
 /** A layer that adapters can work on. */
-export type Layer = LinearLayer | ConvLayer;
+export type Layer = LinearLayer | ConvLayer | EmbeddingLayer;
 
 export interface LinearLayer {
   readonly kind: "linear";
   /** Such as `model.layers.0.self_attn.q_proj`. */
   readonly name: string;
   /** Name of the weight, W [out, in]. */
+  readonly weight: string;
+  /** Name of the bias, [out], if there is one. */
+  readonly bias?: string;
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+  /** The weight is stored the other way round, [in, out], as in GPT-2's `Conv1D`. Default: false. */
+  readonly fanInFanOut?: boolean;
+  /** The layer gives the model's output, such as `lm_head`: `all-linear` leaves it out. Default: false. */
+  readonly isOutput?: boolean;
+}
+
+export interface EmbeddingLayer {
+  readonly kind: "embedding";
+  readonly name: string;
+  /** Name of the table, W [in, out]: one row for each of `inFeatures` tokens. */
   readonly weight: string;
   readonly inFeatures: number;
   readonly outFeatures: number;
@@ -57,9 +72,9 @@ export type LayerHook = (call: LayerCall) => Value;
 export interface LayerCall {
   readonly tracing: Tracing;
   readonly layer: Layer;
-  /** Linear layers: [rows, in], all leading axes in one. Convolutions: [N, in, H, W]. */
+  /** Linear layers: [rows, in], all leading axes in one. Convolutions: [N, in, H, W]. Embeddings: int32 tokens [B, T]. */
   readonly x: Value;
-  /** The layer's own weight, W. Built when asked for, since some storages have to compute it. */
+  /** The layer's own weight, W, as it is stored. Built when asked for, since some storages have to compute it. */
   weight(): Value;
   /** The layer with another weight of W's shape, bias included. */
   apply(x: Value, weight: Value): Value;

@@ -1,0 +1,66 @@
+/** Encoded examples as the rows of a batch: padded to one length, with what is to be predicted after each token. */
+import { type Encoded, IGNORED } from "../data/sample.ts";
+import type { Feeds } from "../runtime/runtime.ts";
+import { LABELS, LOSS_WEIGHT, ROWS } from "./head-loss.ts";
+import type { Rows } from "./sequence.ts";
+
+/** A batch to train on. */
+export interface SupervisedRows extends Rows {
+  /** Indices into [B · T] of the tokens after which something is to be predicted, and what that is. */
+  readonly rows: Int32Array;
+  readonly labels: Int32Array;
+}
+
+/**
+ * Pads on the right. A label belongs to the token before it: the first token of an example is never predicted, and in a
+ * packed row neither is the first of the next one.
+ * @param padId token that fills the rest of shorter rows; nothing attends to it
+ */
+export function supervisedRows(examples: readonly Encoded[], padId: number): SupervisedRows {
+  const batch = examples.length;
+  const length = Math.max(...examples.map(({ inputIds }) => inputIds.length));
+  const tokens = new Int32Array(batch * length).fill(padId);
+  const segments = new Int32Array(batch * length);
+  const positions = new Int32Array(batch * length);
+  const rows: number[] = [];
+  const labels: number[] = [];
+  examples.forEach(({ inputIds, labels: wanted, lengths = [inputIds.length] }, b) => {
+    tokens.set(inputIds, b * length);
+    let at = 0;
+    lengths.forEach((count, segment) => {
+      for (let i = 0; i < count; i++, at++) {
+        segments[b * length + at] = segment + 1;
+        positions[b * length + at] = i;
+        if (i === 0 || wanted[at] === IGNORED) continue;
+        rows.push(b * length + at - 1);
+        labels.push(wanted[at]!);
+      }
+    });
+  });
+  return {
+    batch,
+    length,
+    tokens,
+    segments,
+    positions,
+    rows: Int32Array.from(rows),
+    labels: Int32Array.from(labels),
+  };
+}
+
+/**
+ * The feeds of a head in chunks: rows that are left over in the last chunks are ignored.
+ * @param weight of the loss of each row
+ */
+export function supervisedFeeds({ rows, labels }: SupervisedRows, chunks: number, weight: number): Feeds {
+  const size = Math.max(1, Math.ceil(rows.length / chunks));
+  const paddedRows = new Int32Array(chunks * size);
+  const paddedLabels = new Int32Array(chunks * size).fill(IGNORED);
+  paddedRows.set(rows);
+  paddedLabels.set(labels);
+  return {
+    [ROWS]: { dtype: "int32", shape: [chunks, size], data: paddedRows },
+    [LABELS]: { dtype: "int32", shape: [chunks, size], data: paddedLabels },
+    [LOSS_WEIGHT]: { dtype: "float32", shape: [], data: Float32Array.of(weight) },
+  };
+}

@@ -1,0 +1,107 @@
+/**
+ * Whole sequences: what a model is fed when nothing is cached. Rows of different lengths are padded, and a row may hold
+ * several examples: tokens attend within their own example only.
+ */
+import type { Graph, Value } from "../ir/graph.ts";
+import { equal } from "../ir/ops/equal.ts";
+import { less } from "../ir/ops/less.ts";
+import { range } from "../ir/ops/range.ts";
+import { reshape } from "../ir/ops/reshape.ts";
+import { scalar } from "../ir/ops/constant.ts";
+import { sub } from "../ir/ops/sub.ts";
+import { where } from "../ir/ops/where.ts";
+import { dim } from "../ir/shape.ts";
+import type { CausalLm, Sequence } from "../models/causal-lm.ts";
+import { additiveMask, attention, causalMask } from "../nn/attention.ts";
+import { inverseFrequencies, rotationTables } from "../nn/rope.ts";
+import type { Feeds } from "../runtime/runtime.ts";
+
+/** Names of the feeds. */
+export const TOKENS = "tokens";
+export const SEGMENTS = "segments";
+export const POSITIONS = "positions";
+export const COS = "rotation/cos";
+export const SIN = "rotation/sin";
+
+export interface SequenceOptions {
+  /** Blocks keep their inputs only, and are computed again for the backward pass. Default: false. */
+  readonly checkpoint?: boolean;
+}
+
+/** Adds the feeds of whole sequences [B, T] to a graph. */
+export function wholeSequence(graph: Graph, model: CausalLm, { checkpoint = false }: SequenceOptions = {}): Sequence {
+  const [B, T] = [dim("B"), dim("T")];
+  const tokens = graph.feed(TOKENS, { dtype: "int32", shape: [B, T] });
+  const segments = graph.feed(SEGMENTS, { dtype: "int32", shape: [B, T] });
+  const together = equal(reshape(segments, [B, 1, T, 1]), reshape(segments, [B, 1, 1, T])); // [B, 1, T, T]
+  const masks = new Map<number | undefined, Value>();
+  const maskOf = (window: number | undefined) => {
+    const known = masks.get(window);
+    if (known !== undefined) return known;
+    const causal = causalMask(graph, T, T); // [T, T]
+    const near = window === undefined ? causal : both(causal, withinWindow(graph, window));
+    const mask = additiveMask(both(near, together)); // [B, 1, T, T]
+    masks.set(window, mask);
+    return mask;
+  };
+  return {
+    tokens,
+    ...positionFeeds(graph, model),
+    block: (trace) => (checkpoint ? graph.checkpoint(trace) : trace()),
+    attend: ({ q, k, v, window }) => attention(q, k, v, { mask: maskOf(window) }),
+  };
+}
+
+/** bool [T, T]: whether key s is less than `window` positions before query t. */
+function withinWindow(graph: Graph, window: number): Value {
+  const positions = range(graph, dim("T"));
+  return less(sub(reshape(positions, [-1, 1]), positions), scalar(graph, window, "int32"));
+}
+
+function both(x: Value, y: Value): Value {
+  return where(x, y, scalar(x.graph, 0, "bool"));
+}
+
+/** The feeds that tell a model where its tokens stand. */
+export function positionFeeds(graph: Graph, { rope }: CausalLm): Pick<Sequence, "positions" | "rotation"> {
+  const [B, T] = [dim("B"), dim("T")];
+  if (rope === undefined) return { positions: graph.feed(POSITIONS, { dtype: "int32", shape: [B, T] }) };
+  const shape = [B, dim(1), T, dim(rope.headDim / 2)];
+  return {
+    rotation: {
+      cos: graph.feed(COS, { dtype: "float32", shape }),
+      sin: graph.feed(SIN, { dtype: "float32", shape }),
+    },
+  };
+}
+
+/** Rows [B, T], padded to one length. */
+export interface Rows {
+  readonly batch: number;
+  readonly length: number;
+  /** [B · T] */
+  readonly tokens: Int32Array;
+  /** [B · T] Number of the example that a token belongs to, from 1 in every row; 0 is padding. */
+  readonly segments: Int32Array;
+  /** [B · T] */
+  readonly positions: Int32Array;
+}
+
+/** What {@link wholeSequence} and {@link positionFeeds} ask for. */
+export function sequenceFeeds(model: CausalLm, rows: Rows): Feeds {
+  const { batch, length, tokens, segments } = rows;
+  const shape = [batch, length];
+  return {
+    [TOKENS]: { dtype: "int32", shape, data: tokens },
+    [SEGMENTS]: { dtype: "int32", shape, data: segments },
+    ...positionTensors(model, rows),
+  };
+}
+
+/** What {@link positionFeeds} asks for. */
+export function positionTensors({ rope }: CausalLm, { batch, length, positions }: Omit<Rows, "tokens" | "segments">): Feeds {
+  if (rope === undefined) return { [POSITIONS]: { dtype: "int32", shape: [batch, length], data: positions } };
+  const { cos, sin } = rotationTables(inverseFrequencies(rope), positions);
+  const shape = [batch, 1, length, rope.headDim / 2];
+  return { [COS]: { dtype: "float32", shape, data: cos }, [SIN]: { dtype: "float32", shape, data: sin } };
+}

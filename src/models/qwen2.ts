@@ -1,0 +1,19 @@
+/** Qwen2 and Qwen2.5 (Yang et al. 2024, arXiv 2407.10671): the Llama decoder with biases on q, k and v. */
+import type { ModelFamily } from "./causal-lm.ts";
+import { decoder } from "./decoder.ts";
+import { llamaSettings, slidingWindow } from "./llama-settings.ts";
+
+export const qwen2: ModelFamily = {
+  modelType: "qwen2",
+  source: "Yang et al. 2024, arXiv 2407.10671",
+  defaultTargets: ["q_proj", "v_proj"],
+  build: (config) =>
+    decoder({
+      ...llamaSettings("qwen2", config, { theta: 10_000, maxPositions: 32_768 }),
+      qkvBias: true,
+      outputBias: false,
+      mlpBias: false,
+      qkNorm: false,
+      window: slidingWindow(config),
+    }),
+};

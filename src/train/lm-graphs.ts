@@ -1,0 +1,159 @@
+/**
+ * A training step of a language model, as three graphs:
+ *
+ * - *accumulate*, once per micro-batch: forward and backward pass; gradients are added to states of their own;
+ * - *norm*: the global norm of what has been accumulated;
+ * - *update*: the optimizer's step.
+ *
+ * Between them the host looks at loss and norm: a step whose numbers are not finite never reaches the parameters. The loss
+ * of every micro-batch is divided by the number of supervised tokens of the whole step, so that any split of a batch into
+ * micro-batches gives the same gradient.
+ */
+import { ConfigError, listed } from "../errors.ts";
+import { grad } from "../ir/grad.ts";
+import { Graph, reachable, type Value } from "../ir/graph.ts";
+import { add } from "../ir/ops/add.ts";
+import { mul } from "../ir/ops/mul.ts";
+import { type DimSizes, shapeOf } from "../ir/shape.ts";
+import { headLoss } from "../lm/head-loss.ts";
+import { wholeSequence } from "../lm/sequence.ts";
+import type { CausalLm } from "../models/causal-lm.ts";
+import type { LayerHook, ParameterSpec, Tracing } from "../nn/module.ts";
+import { globalNorm } from "../optim/clip.ts";
+import type { Optimizer } from "../optim/optimizer.ts";
+import { SCALAR_FEED, SEED_FEED, slotName } from "./training-graph.ts";
+
+/** 0 on the first micro-batch of a step, which forgets what was accumulated before, and 1 on the others. */
+export const KEEP_FEED = "step/keep";
+/** What the optimizer multiplies the gradients by: the clipping factor. */
+export const CLIP_FEED = "step/clip";
+
+export interface LmGraphOptions {
+  readonly model: CausalLm;
+  /** Parameters that are trained, by the names of their states. */
+  readonly trained: readonly ParameterSpec[];
+  /** Name of the state that a parameter is read from: adapters bring their own, heads may share a table. */
+  readonly stateOf: (parameter: string) => string;
+  /** Hook of the adapters at work, given the int32 scalar that changes with every step. */
+  readonly adapt?: (seed: Value) => LayerHook;
+  /** Optimizer of a trained parameter, such as one without weight decay. */
+  readonly optimizerOf: (spec: ParameterSpec) => Optimizer;
+  /** Chunks of the vocabulary head. */
+  readonly chunks: number;
+  readonly checkpoint: boolean;
+  readonly typicalSizes: DimSizes;
+}
+
+export interface LmGraphs {
+  readonly accumulate: Graph;
+  readonly norm: Graph;
+  readonly update: Graph;
+  /** States that must exist, as zeros, before the first step: gradients and optimizer states. */
+  readonly gradients: readonly ParameterState[];
+  readonly slots: readonly ParameterState[];
+  /** States that `accumulate` reads and no step changes. */
+  readonly frozen: readonly string[];
+}
+
+export interface ParameterState {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** @throws ConfigError if nothing is trained, or something that is would never move */
+export function lmGraphs(options: LmGraphOptions): LmGraphs {
+  const { trained } = options;
+  if (trained.length === 0) {
+    throw new ConfigError({ what: "nothing is trainable", hint: "attach an adapter, or unfreeze some parameters" });
+  }
+  const gradients = trained.map(({ name, shape }) => ({ name: gradientName(name), shape }));
+  const { graph: accumulate, frozen } = accumulateGraph(options);
+  const { graph: update, slots } = updateGraph(options);
+  return { accumulate, norm: normGraph(trained), update, gradients, slots, frozen };
+}
+
+function gradientName(parameter: string): string {
+  return `gradient/${parameter}`;
+}
+
+function stateIn(graph: Graph, name: string, shape: readonly number[]): Value {
+  return graph.state(name, { dtype: "float32", shape: shapeOf(shape) });
+}
+
+function accumulateGraph(options: LmGraphOptions): { graph: Graph; frozen: string[] } {
+  const { model, trained, stateOf, chunks, checkpoint, typicalSizes } = options;
+  const graph = new Graph();
+  const seed = graph.feed(SEED_FEED, { dtype: "int32", shape: [] });
+  const tracing: Tracing = {
+    graph,
+    training: true,
+    typicalSizes,
+    parameter: (name, shape) => stateIn(graph, stateOf(name), shape),
+    ...(options.adapt === undefined ? {} : { adapt: options.adapt(seed) }),
+  };
+  const wanted = trained.map(({ name, shape }) => stateIn(graph, name, shape));
+  const hidden = model.hidden(tracing, wholeSequence(graph, model, { checkpoint }));
+  const { loss, gradients } = headLoss(tracing, model, hidden, wanted, chunks);
+  graph.output("loss", loss);
+
+  const read = new Set(reachable(graph, [hidden]).flatMap(({ inputs }) => inputs));
+  const below = wanted.filter((value) => read.has(value));
+  const fromBlocks = below.length === 0 ? [] : grad(hidden, below, gradients.get(hidden)!);
+  const total = new Map(below.map((value, i) => [value, fromBlocks[i]!]));
+  for (const value of wanted) {
+    const [head, blocks] = [gradients.get(value), total.get(value)];
+    if (head !== undefined) total.set(value, blocks === undefined ? head : add(blocks, head));
+  }
+  const still = wanted.filter((value) => !total.has(value)).map(({ name }) => name);
+  if (still.length > 0) {
+    throw new ConfigError({ where: "trainable", what: "the loss does not depend on it", got: listed(still) });
+  }
+  const keep = graph.feed(KEEP_FEED, { dtype: "float32", shape: [] });
+  trained.forEach(({ name, shape }, i) => {
+    const sum = stateIn(graph, gradientName(name), shape);
+    graph.update(sum, add(mul(sum, keep), total.get(wanted[i]!)!));
+  });
+  const moving = new Set([...trained.map(({ name }) => name), ...trained.map(({ name }) => gradientName(name))]);
+  const states = graph.inputs.filter(({ kind }) => kind === "state").map(({ value }) => value.name);
+  return { graph, frozen: states.filter((name) => !moving.has(name)) };
+}
+
+function normGraph(trained: readonly ParameterSpec[]): Graph {
+  const graph = new Graph();
+  graph.output("grad_norm", globalNorm(trained.map(({ name, shape }) => stateIn(graph, gradientName(name), shape))));
+  return graph;
+}
+
+function updateGraph({ trained, optimizerOf }: LmGraphOptions): { graph: Graph; slots: ParameterState[] } {
+  const graph = new Graph();
+  const clip = graph.feed(CLIP_FEED, { dtype: "float32", shape: [] });
+  const scalars = new Map<string, Value>();
+  const slots: ParameterState[] = [];
+  for (const spec of trained) {
+    const { name, shape } = spec;
+    const optimizer = optimizerOf(spec);
+    for (const scalarName of optimizer.scalars) {
+      if (!scalars.has(scalarName)) {
+        scalars.set(scalarName, graph.feed(SCALAR_FEED + scalarName, { dtype: "float32", shape: [] }));
+      }
+    }
+    graph.scope(`optimizer.${name}`, () => {
+      const states = Object.fromEntries(
+        optimizer.slots.map((slot) => {
+          slots.push({ name: slotName(name, slot), shape });
+          return [slot, stateIn(graph, slotName(name, slot), shape)];
+        }),
+      );
+      const parameter = stateIn(graph, name, shape);
+      const next = optimizer.update({
+        parameter,
+        gradient: mul(stateIn(graph, gradientName(name), shape), clip),
+        slots: states,
+        scalars: Object.fromEntries(optimizer.scalars.map((key) => [key, scalars.get(key)!])),
+      });
+      graph.update(parameter, next.parameter);
+      for (const slot of optimizer.slots) graph.update(states[slot]!, next.slots[slot]!);
+    });
+  }
+  return { graph, slots };
+}
