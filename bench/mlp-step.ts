@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Adapter, adapterHook, attach } from "../src/adapters/adapter.ts";
 import { lora } from "../src/adapters/lora.ts";
+import { mapParameters, saveParameters } from "../src/formats/model/parameters.ts";
 import { matmulFlops } from "../src/ir/cost.ts";
 import { Graph } from "../src/ir/graph.ts";
 import { matmul } from "../src/ir/ops/matmul.ts";
@@ -17,7 +18,7 @@ import { adam } from "../src/optim/adam.ts";
 import { Random } from "../src/random.ts";
 import type { Feeds } from "../src/runtime/runtime.ts";
 import { ortDevice } from "../src/runtime/node/device-node.ts";
-import { initializeParameters, mapParameters, saveParameters } from "../src/train/parameters.ts";
+import { initializeParameters } from "../src/train/parameters.ts";
 import { Stepper } from "../src/train/stepper.ts";
 import { trainingGraph } from "../src/train/training-graph.ts";
 

@@ -12,10 +12,11 @@ import { join, posix, sep } from "node:path";
 import { scanImports } from "./import-scan.ts";
 
 /** Leaves that hold no knowledge of graphs. */
-const LEAVES = ["errors", "half", "random"];
+const LEAVES = ["errors", "half", "random", "nearest"];
 const CORE = [...LEAVES, "ir"];
 const BELOW_TRAIN = ["onnx", "formats/safetensors", "runtime", "nn", "models", "adapters", "quant", "optim", "data"];
-const LIBRARY = [...CORE, ...BELOW_TRAIN, "train", "figures", "analysis", "formats"];
+const FORMATS = ["formats", "formats/tensorboard"];
+const LIBRARY = [...CORE, ...BELOW_TRAIN, ...FORMATS, "config", "hub", "lm", "train", "figures", "analysis"];
 const EVERYTHING = [...LIBRARY, "cli", "server", "testing", "index"];
 
 /**
@@ -27,8 +28,10 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   errors: [],
   half: [],
   random: ["errors"],
+  nearest: [],
   ir: ["errors", "half"],
   "formats/safetensors": ["errors", "half"],
+  "formats/tensorboard": ["errors", "onnx", "formats/safetensors"],
   onnx: CORE,
   runtime: [...CORE, "onnx", "formats/safetensors"],
   nn: CORE,
@@ -38,9 +41,12 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   optim: CORE,
   data: [...LEAVES, "formats/safetensors"],
   figures: ["errors"],
-  train: [...CORE, ...BELOW_TRAIN],
-  analysis: [...CORE, ...BELOW_TRAIN, "train", "figures"],
-  formats: [...CORE, ...BELOW_TRAIN, "train"],
+  config: ["errors", "nearest", "optim"],
+  formats: [...CORE, ...BELOW_TRAIN],
+  hub: [...LEAVES, "data", "formats/safetensors"],
+  lm: [...CORE, ...BELOW_TRAIN, ...FORMATS, "hub"],
+  train: [...CORE, ...BELOW_TRAIN, ...FORMATS, "config", "hub", "lm", "figures"],
+  analysis: [...CORE, ...BELOW_TRAIN, ...FORMATS, "lm", "train", "figures"],
   cli: [...LIBRARY, "server", "index"],
   server: [...LIBRARY, "index"],
   testing: [...LIBRARY, "index"],
@@ -51,7 +57,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 };
 
 /** These run in a browser too: no Node built-in and no package at all. */
-const ANYWHERE = ["errors", "half", "ir", "onnx", "nn", "models", "adapters", "quant", "optim"];
+const ANYWHERE = ["errors", "half", "nearest", "ir", "onnx", "nn", "models", "adapters", "quant", "optim"];
 /** In `runtime`, only these may use Node and packages that need it. */
 const NODE_FILE = /-node\.ts$|^src\/runtime\/node\//;
 const NODE_PACKAGES = ["onnxruntime-node"];

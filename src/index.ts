@@ -39,10 +39,11 @@ export { sgd, type SgdOptions } from "./optim/sgd.ts";
 export { schedule, type ScheduleName, SCHEDULES } from "./optim/schedule.ts";
 export { trainingGraph, type TrainingGraph, type TrainingGraphOptions } from "./train/training-graph.ts";
 export { Stepper, type StepperOptions, type StepResult } from "./train/stepper.ts";
-export { freezeByName, initializeParameters, mapParameters, saveParameters } from "./train/parameters.ts";
+export { freezeByName, initializeParameters } from "./train/parameters.ts";
 export { fitImages, predictImages } from "./train/image-classifier.ts";
 
 // Files and data
 export { openCheckpoint, openSafetensors, writeSafetensors, writeSharded } from "./formats/safetensors/index.ts";
+export { mapParameters, saveParameters } from "./formats/model/parameters.ts";
 export { loadAdapter, saveAdapter } from "./formats/peft/index.ts";
 export { type Cifar10, loadCifar10 } from "./data/cifar10.ts";

@@ -1,5 +1,6 @@
 /** Which layers an adapter is put on, after PEFT's `target_modules`. */
 import { ConfigError, listed } from "../errors.ts";
+import { nearest } from "../nearest.ts";
 import type { Layer } from "../nn/module.ts";
 
 /**
@@ -82,27 +83,4 @@ function noMatch(layers: readonly Layer[], unmatched: readonly string[], isPatte
     what: `${listed(quoted)} ${verb} none of the ${layers.length} layers`,
     hint: `${hints.join("; ")}. There are ${listed(endings.map((name) => `"${name}"`)).replaceAll(";", ",")}`,
   });
-}
-
-/** The name with the smallest edit distance. */
-export function nearest(wanted: string, names: readonly string[]): string | undefined {
-  let best: { name: string; edits: number } | undefined;
-  for (const name of names) {
-    const edits = distance(name, wanted);
-    if (best === undefined || edits < best.edits) best = { name, edits };
-  }
-  return best?.name;
-}
-
-/** Levenshtein's edit distance. */
-export function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + Number(a[i - 1] !== b[j - 1])));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }

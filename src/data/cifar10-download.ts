@@ -46,7 +46,7 @@ export async function downloadCifar10(options: Cifar10DownloadOptions = {}): Pro
   const folder = join(cache, CIFAR10_FOLDER);
   if (await isFolder(folder)) return folder;
   const archive = join(cache, "cifar-10-binary.tar.gz");
-  await downloadFile({ ...transfer, url, md5, path: archive, hint: HINT });
+  await downloadFile({ ...transfer, url, checksum: { algorithm: "md5", hex: md5 }, path: archive, hint: HINT });
   onExtract?.();
   await unpack(archive, folder, cache);
   return folder;

@@ -1,7 +1,7 @@
 /**
  * One file over HTTP: resumable, and verified before anyone sees it under its name.
  *
- * Bytes go to `<path>.part`. A connection that breaks is taken up again from there, in this call and in later ones.
+ * Bytes go to a file beside it. A connection that breaks is taken up again from there, in this call and in later ones.
  * Only when the checksum is right does the file get its name. This uses `node:http` rather than `fetch`, which would
  * unpack a `.tar.gz` that a server labels with `Content-Encoding: gzip`, and the checksum is of the packed bytes.
  */
@@ -9,7 +9,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, open, rename, rm, stat } from "node:fs/promises";
-import type { IncomingMessage } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { get as getHttp } from "node:http";
 import { get as getHttps } from "node:https";
 import { dirname } from "node:path";
@@ -21,12 +21,24 @@ const MAX_REDIRECTS = 5;
 /** Tries in a row that bring no new byte. A try that brought some starts the count anew. */
 const MAX_FRUITLESS_TRIES = 3;
 
+/** `git` is what git names a file by: the SHA-1 of `blob`, its size and its bytes. */
+export interface Checksum {
+  algorithm: "md5" | "sha256" | "git";
+  /** Of the whole file, in hexadecimal. */
+  hex: string;
+}
+
 export interface DownloadOptions {
   url: string;
   /** Where the finished file goes. Its folder is made if need be. */
   path: string;
-  /** Expected MD5 of the whole file, in hexadecimal. It guards against damage, not against an attacker. */
-  md5: string;
+  /** Where the bytes go until they are complete. Default: `<path>.part`. */
+  partPath?: string;
+  checksum: Checksum;
+  /** Sent to the server of `url` alone: a redirection to another one does not get them. */
+  headers?: Readonly<Record<string, string>>;
+  /** A better error for an answer other than the file. Default: one that says the status. */
+  refused?: (status: number, headers: IncomingHttpHeaders) => DataError | undefined;
   /** Called for each piece with the bytes there so far (resumed ones too) and the size, if the server told it. */
   onProgress?: (bytes: number, totalBytes: number | undefined) => void;
   /** Stops the download; what arrived is kept for the next time. */
@@ -37,6 +49,8 @@ export interface DownloadOptions {
   retryDelayMs?: number;
   /** What a user can do when this fails; the hint of each error. */
   hint: string;
+  /** What a user can do when the disk is full or cannot be written. Default: another `LOWRANK_CACHE`. */
+  diskHint?: string;
 }
 
 /**
@@ -46,20 +60,20 @@ export interface DownloadOptions {
  *   checksum is wrong (the bytes are then removed), or when the disk refuses. The reason of `signal` when that stops it
  */
 export async function downloadFile(options: DownloadOptions): Promise<void> {
-  const { url, path, md5, hint } = options;
-  const part = `${path}.part`;
+  const { url, path, checksum, hint, partPath: part = `${path}.part` } = options;
+  const { algorithm, hex } = checksum;
   try {
     await mkdir(dirname(path), { recursive: true });
-    if ((await fileBytes(path)) > 0 && (await md5Of(path)) === md5) return;
+    if ((await fileBytes(path)) > 0 && (await hashOf(path, algorithm)) === hex) return;
     let found = await fetchVerified(options, part);
     // Bytes left by an earlier call may be of another version of the file: once more, from nothing.
-    if (found.md5 !== md5 && found.resumed) found = await fetchVerified(options, part);
-    if (found.md5 !== md5) {
+    if (found.hex !== hex && found.resumed) found = await fetchVerified(options, part);
+    if (found.hex !== hex) {
       throw new DataError({
         where: url,
         what: "the downloaded file has the wrong checksum",
-        got: `md5 ${found.md5} (${found.bytes} bytes)`,
-        expected: `md5 ${md5}`,
+        got: `${algorithm} ${found.hex} (${found.bytes} bytes)`,
+        expected: `${algorithm} ${hex}`,
         hint,
       });
     }
@@ -71,7 +85,7 @@ export async function downloadFile(options: DownloadOptions): Promise<void> {
     throw new DataError({
       where: path,
       what: code === "ENOSPC" ? "the disk is full" : `cannot write: ${message}`,
-      hint: "free some space, or set LOWRANK_CACHE to another folder",
+      hint: options.diskHint ?? "free some space, or set LOWRANK_CACHE to another folder",
       cause,
     });
   }
@@ -81,13 +95,13 @@ export async function downloadFile(options: DownloadOptions): Promise<void> {
 async function fetchVerified(
   options: DownloadOptions,
   part: string,
-): Promise<{ md5: string; bytes: number; resumed: boolean }> {
+): Promise<{ hex: string; bytes: number; resumed: boolean }> {
   const resumed = (await fileBytes(part)) > 0;
   await fetchAll(options, part);
-  const md5 = await md5Of(part);
+  const hex = await hashOf(part, options.checksum.algorithm);
   const bytes = await fileBytes(part);
-  if (md5 !== options.md5) await rm(part);
-  return { md5, bytes, resumed };
+  if (hex !== options.checksum.hex) await rm(part);
+  return { hex, bytes, resumed };
 }
 
 async function fetchAll(options: DownloadOptions, part: string): Promise<void> {
@@ -140,6 +154,8 @@ async function fetchOnce(options: DownloadOptions, part: string, start: number):
   if (status !== 200 && status !== 206) {
     response.destroy();
     if (status >= 500) throw new ConnectionError(`the server answered ${status} ${response.statusMessage}`, true);
+    const refusal = options.refused?.(status, response.headers);
+    if (refusal !== undefined) throw refusal;
     throw new DataError({
       where: url,
       what: "the server does not give the file",
@@ -182,6 +198,7 @@ function request(options: DownloadOptions, url: string, start: number, redirects
   const { signal, idleTimeoutMs = 30_000 } = options;
   return new Promise((resolve, reject) => {
     const headers: Record<string, string> = { "user-agent": "lowrank", "accept-encoding": "identity" };
+    if (new URL(url).origin === new URL(options.url).origin) Object.assign(headers, options.headers);
     if (start > 0) headers["range"] = `bytes=${start}-`;
     const get = url.startsWith("https:") ? getHttps : getHttp;
     const sent = get(url, { headers, ...(signal && { signal }), timeout: idleTimeoutMs }, (response) => {
@@ -209,8 +226,9 @@ function request(options: DownloadOptions, url: string, start: number, redirects
   });
 }
 
-async function md5Of(path: string): Promise<string> {
-  const hash = createHash("md5");
+async function hashOf(path: string, algorithm: Checksum["algorithm"]): Promise<string> {
+  const hash = createHash(algorithm === "git" ? "sha1" : algorithm);
+  if (algorithm === "git") hash.update(`blob ${await fileBytes(path)}\0`);
   await pipeline(createReadStream(path), hash);
   return hash.digest("hex");
 }

@@ -1,6 +1,6 @@
 /**
  * Curves over steps, such as the loss of a run, as SVG that needs no other file. Each series is a line of running means
- * over the faint points that it is the mean of.
+ * over the faint points that it is the mean of, or a smooth line of the caller's over a faint one.
  */
 
 import { scaleLinear } from "d3-scale";
@@ -15,6 +15,8 @@ export interface Series {
   readonly x: ArrayLike<number>;
   /** As many values. One that is not finite leaves a gap. */
   readonly y: ArrayLike<number>;
+  /** As many values of a smooth line, in place of running means; `y` is then drawn as a faint line. */
+  readonly smoothed?: ArrayLike<number>;
 }
 
 export interface Mark {
@@ -37,6 +39,8 @@ export interface LineChartOptions {
   /** Points in a running mean, centred. Default: a fiftieth of the series, so 1 (no smoothing) below 100 points. */
   smoothing?: number;
   marks?: readonly Mark[];
+  /** Stands below the chart: how the smooth lines were made, for example. */
+  note?: string;
 }
 
 /** Colours that people with any colour vision tell apart (Okabe and Ito 2008), those with enough contrast on white. */
@@ -54,8 +58,11 @@ interface Curve {
   dash: string | undefined;
   /** Finite points. */
   raw: [x: number, y: number][];
-  /** Running means; a gap is NaN. */
+  /** Running means, or the smooth line that was given; a gap is NaN. */
   smooth: [x: number, y: number][];
+  /** Values as a line, a gap is NaN; only under a smooth line that was given. */
+  faint: [x: number, y: number][] | undefined;
+  /** Points in a running mean; 1 where there is none. */
   window: number;
 }
 
@@ -67,7 +74,7 @@ interface Curve {
  * @throws ShapeError when a series has not as many x as y
  */
 export function lineChartSvg(series: readonly Series[], options: LineChartOptions): string {
-  const { title, subtitle, xLabel, yLabel, width = 860, height = 480, marks = [] } = options;
+  const { title, subtitle, xLabel, yLabel, width = 860, height = 480, marks = [], note } = options;
   for (const [name, value] of Object.entries({ width, height, smoothing: options.smoothing ?? 1 })) {
     if (!(value > 0 && value < Infinity)) {
       throw new ConfigError({ where: `line chart ${name}`, what: "bad number", got: value, expected: "above 0" });
@@ -110,30 +117,34 @@ export function lineChartSvg(series: readonly Series[], options: LineChartOption
     `<g transform="translate(${left} ${legendTop})">${legend.svg}</g>`,
     axes(x, y, { xLabel, yLabel, width, height, top }),
     ...markLines(marks, x, top, bottom),
+    ...faintLines(curves, x, y),
     ...curves.map((curve) => curvePoints(curve, x, y)),
     ...curves.map((curve) => curveLine(curve, x, y)),
-    `<text x="${left}" y="${height - 12}" font-size="11" fill="#666">${escapeXml(caption(curves, outside))}</text>`,
+    `<text x="${left}" y="${height - 12}" font-size="11" fill="#666">${escapeXml(caption(curves, outside, note))}</text>`,
     "</svg>",
   ].join("\n");
 }
 
-function curveOf({ name, x, y }: Series, index: number, smoothing: number | undefined): Curve {
-  if (x.length !== y.length) {
+function curveOf({ name, x, y, smoothed }: Series, index: number, smoothing: number | undefined): Curve {
+  if (x.length !== y.length || (smoothed !== undefined && smoothed.length !== y.length)) {
     throw new ShapeError({
       where: `line chart series "${name}"`,
       what: "not as many positions as values",
-      got: `${x.length} x, ${y.length} y`,
+      got: `${x.length} x, ${y.length} y${smoothed === undefined ? "" : `, ${smoothed.length} smoothed`}`,
     });
   }
-  const all = Array.from({ length: y.length }, (_, i): [number, number] => [x[i] ?? NaN, y[i] ?? NaN]);
-  const window = Math.max(1, Math.round(smoothing ?? y.length / 50));
+  const along = (values: ArrayLike<number>) =>
+    Array.from({ length: values.length }, (_, i): [number, number] => [x[i] ?? NaN, values[i] ?? NaN]);
+  const all = along(y);
+  const window = smoothed === undefined ? Math.max(1, Math.round(smoothing ?? y.length / 50)) : 1;
   const turn = Math.floor(index / COLOURS.length);
   return {
     name,
     colour: COLOURS[index % COLOURS.length] ?? COLOURS[0],
     dash: turn === 0 ? undefined : `${7 - Math.min(turn, 5)} 3`,
     raw: all.filter(([at, value]) => Number.isFinite(at) && Number.isFinite(value)),
-    smooth: runningMean(all, window),
+    smooth: smoothed === undefined ? runningMean(all, window) : along(smoothed),
+    faint: smoothed === undefined ? undefined : all,
     window,
   };
 }
@@ -169,11 +180,11 @@ function extent(values: readonly number[]): [number, number] {
 }
 
 function verticalRange(curves: readonly Curve[]): [number, number] {
-  const values = curves.flatMap(({ raw, smooth, window }) => {
+  const values = curves.flatMap(({ raw, smooth, faint, window }) => {
     const sorted = Float64Array.from(raw, ([, value]) => value).sort();
     const spare = Math.floor(sorted.length / 100);
     const core = [sorted[spare] ?? NaN, sorted[sorted.length - 1 - spare] ?? NaN];
-    const drawn = window === 1 ? raw : smooth;
+    const drawn = window === 1 && faint === undefined ? raw : smooth;
     return [...core, ...drawn.map(([, value]) => value)].filter((value) => Number.isFinite(value));
   });
   return extent(values);
@@ -266,9 +277,31 @@ function markLines(marks: readonly Mark[], x: ScaleLinear<number, number>, top: 
     });
 }
 
+/** The values under smooth lines that were given. What is outside of the range is cut off at its border. */
+function faintLines(
+  curves: readonly Curve[],
+  x: ScaleLinear<number, number>,
+  y: ScaleLinear<number, number>,
+): string[] {
+  const [left = 0, right = 0] = x.range();
+  const [bottom = 0, top = 0] = y.range();
+  const paths = curves
+    .filter(({ faint }) => faint !== undefined)
+    .map(
+      ({ faint = [], colour }) =>
+        `<path d="${linePath(thin(faint, MAX_POINTS), x, y)}" stroke="${colour}" stroke-width="1.5"` +
+        ` stroke-opacity="0.4" stroke-linejoin="round" fill="none" clip-path="url(#plot)"/>`,
+    );
+  if (paths.length === 0) return [];
+  const area = `<rect x="${left}" y="${px(top)}" width="${right - left}" height="${px(bottom - top)}"/>`;
+  return [`<clipPath id="plot">${area}</clipPath>`, ...paths];
+}
+
 /** One path of dots for a whole series: lines of no length with round ends, a few bytes a point. */
 function curvePoints(curve: Curve, x: ScaleLinear<number, number>, y: ScaleLinear<number, number>): string {
-  if (curve.window === 1 && curve.raw.length > 60) return "";
+  // Under a smooth line that was given, the faint line is enough; but a line through one point cannot be seen.
+  const most = curve.faint === undefined ? 60 : 1;
+  if (curve.window === 1 && curve.raw.length > most) return "";
   const [low = 0, high = 1] = y.domain();
   const dots = thin(curve.raw, MAX_POINTS)
     .filter(([, value]) => value >= low && value <= high)
@@ -281,15 +314,24 @@ function curvePoints(curve: Curve, x: ScaleLinear<number, number>, y: ScaleLinea
 }
 
 function curveLine(curve: Curve, x: ScaleLinear<number, number>, y: ScaleLinear<number, number>): string {
+  return (
+    `<path d="${linePath(thin(curve.smooth, MAX_LINE_VERTICES), x, y)}" stroke="${curve.colour}" stroke-width="2"` +
+    ` stroke-linejoin="round" fill="none"${dashed(curve.dash)}/>`
+  );
+}
+
+/** A line through the points, with a gap at each that is not finite. */
+function linePath(
+  points: [x: number, y: number][],
+  x: ScaleLinear<number, number>,
+  y: ScaleLinear<number, number>,
+): string {
   const draw = line()
     .defined(([, value]) => Number.isFinite(value))
     .x(([at]) => x(at))
     .y(([, value]) => y(value))
     .digits(1);
-  return (
-    `<path d="${draw(thin(curve.smooth, MAX_LINE_VERTICES)) ?? ""}" stroke="${curve.colour}" stroke-width="2"` +
-    ` stroke-linejoin="round" fill="none"${dashed(curve.dash)}/>`
-  );
+  return draw(points) ?? "";
 }
 
 function dashed(dash: string | undefined): string {
@@ -304,9 +346,9 @@ function thin<T>(points: readonly T[], limit: number): T[] {
   );
 }
 
-function caption(curves: readonly Curve[], outside: number): string {
+function caption(curves: readonly Curve[], outside: number, note: string | undefined): string {
   const windows = [...new Set(curves.map(({ window }) => window).filter((window) => window > 1))].sort((a, b) => a - b);
-  const parts: string[] = [];
+  const parts: string[] = note === undefined ? [] : [note];
   if (windows.length > 0) {
     const range = windows.length === 1 ? `${windows[0]}` : `${windows[0]} to ${windows.at(-1)}`;
     const thinned = curves.some(({ raw, window }) => window > 1 && raw.length > MAX_POINTS);

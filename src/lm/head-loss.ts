@@ -6,7 +6,7 @@
  * logits is kept for a backward pass. So this returns the derivatives with the loss.
  */
 import { grad } from "../ir/grad.ts";
-import { reachable, type Value } from "../ir/graph.ts";
+import { type Graph, reachable, type Value } from "../ir/graph.ts";
 import { add } from "../ir/ops/add.ts";
 import { after } from "../ir/ops/after.ts";
 import { concat } from "../ir/ops/concat.ts";
@@ -78,6 +78,34 @@ export function headLoss(
 
 function indexOf({ graph }: Tracing, i: number): Value {
   return scalar(graph, i, "int32");
+}
+
+/**
+ * The loss alone: mean of −ln p(label) over the rows that are not ignored; a scalar. Feeds as for
+ * {@link headLoss}, with a weight of 1 / the number of rows.
+ * @param tracingOf tracing for the head on the given rows, int32 [C]
+ */
+export function meanLoss(
+  graph: Graph,
+  model: CausalLm,
+  hidden: Value,
+  chunks: number,
+  tracingOf: (rows: Value) => Tracing,
+): Value {
+  const C = dim("C");
+  const rows = graph.feed(ROWS, { dtype: "int32", shape: [dim(chunks), C] });
+  const labels = graph.feed(LABELS, { dtype: "int32", shape: [dim(chunks), C] });
+  const weight = graph.feed(LOSS_WEIGHT, { dtype: "float32", shape: [] });
+  const flat = reshape(hidden, [-1, model.hiddenSize]);
+  const losses: Value[] = [];
+  for (let i = 0; i < chunks; i++) {
+    const chunk = (x: Value) => reshape(gather(x, scalar(graph, i, "int32")), [C]);
+    const gathered = gather(flat, chunk(rows));
+    const previous = losses.at(-1);
+    const h = previous === undefined ? gathered : after(gathered, previous);
+    losses.push(reduceSum(softmaxCrossEntropy(model.head(tracingOf(chunk(rows)), h), chunk(labels))));
+  }
+  return mul(losses.reduce(add), weight);
 }
 
 /** Those of `wanted` that the head itself reads. */

@@ -13,7 +13,7 @@ import { where } from "../ir/ops/where.ts";
 import { dim } from "../ir/shape.ts";
 import type { CausalLm, Sequence } from "../models/causal-lm.ts";
 import { additiveMask, attention, causalMask } from "../nn/attention.ts";
-import { inverseFrequencies, rotationTables } from "../nn/rope.ts";
+import { rotationTables } from "../nn/rope.ts";
 import type { Feeds } from "../runtime/runtime.ts";
 
 /** Names of the feeds. */
@@ -101,7 +101,7 @@ export function sequenceFeeds(model: CausalLm, rows: Rows): Feeds {
 /** What {@link positionFeeds} asks for. */
 export function positionTensors({ rope }: CausalLm, { batch, length, positions }: Omit<Rows, "tokens" | "segments">): Feeds {
   if (rope === undefined) return { [POSITIONS]: { dtype: "int32", shape: [batch, length], data: positions } };
-  const { cos, sin } = rotationTables(inverseFrequencies(rope), positions);
+  const { cos, sin } = rotationTables(rope, positions);
   const shape = [batch, 1, length, rope.headDim / 2];
   return { [COS]: { dtype: "float32", shape, data: cos }, [SIN]: { dtype: "float32", shape, data: sin } };
 }

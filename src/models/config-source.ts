@@ -14,7 +14,12 @@ export interface ConfigSource {
   strings(key: string): readonly string[] | undefined;
   /** Whether the setting is there and not null. */
   has(key: string): boolean;
-  /** Base and scaling of the rotations, from `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling`. */
+  /** Whether the setting is there as null: said to be none, where an absent one has the family's default. */
+  isNull(key: string): boolean;
+  /**
+   * Base and scaling of the rotations, from `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling`: what
+   * `readRope` of rope-settings.ts finds in the whole object.
+   */
   rope(defaultTheta: number): { readonly theta: number; readonly scaling?: RopeScaling };
   /** Something that is wrong with a setting, in a sentence that names it. */
   problem(what: string): void;

@@ -4,14 +4,21 @@ import type { DecoderConfig } from "./decoder.ts";
 
 type Common = Omit<DecoderConfig, "qkvBias" | "outputBias" | "mlpBias" | "qkNorm" | "window">;
 
-export function llamaSettings(
-  modelType: string,
-  config: ConfigSource,
-  defaults: { readonly theta: number; readonly maxPositions: number; readonly headDim?: number },
-): Common {
+/** What a family takes for a setting that is absent. */
+interface Defaults {
+  readonly theta: number;
+  readonly maxPositions: number;
+  /** Default: hidden_size / num_attention_heads. */
+  readonly headDim?: number;
+  /** Default: num_attention_heads. */
+  readonly kvHeads?: number;
+}
+
+export function llamaSettings(modelType: string, config: ConfigSource, defaults: Defaults): Common {
   const hiddenSize = config.number("hidden_size");
   const heads = config.number("num_attention_heads");
-  const kvHeads = config.number("num_key_value_heads", heads);
+  const defaultKvHeads = config.isNull("num_key_value_heads") ? heads : (defaults.kvHeads ?? heads);
+  const kvHeads = config.number("num_key_value_heads", defaultKvHeads);
   const headDim = config.number("head_dim", defaults.headDim ?? hiddenSize / heads);
   const act = config.string("hidden_act", "silu");
   if (act !== "silu" && act !== "swish") config.problem(`hidden_act is "${act}": only "silu" is supported`);
@@ -20,6 +27,8 @@ export function llamaSettings(
   }
   if (!Number.isInteger(headDim)) {
     config.problem(`hidden_size is ${hiddenSize}, not a multiple of num_attention_heads, ${heads}`);
+  } else if (headDim % 2 !== 0 && config.has("num_attention_heads")) {
+    config.problem(`a head is ${headDim} wide: an odd width cannot be rotated in halves`);
   }
   return {
     modelType,
@@ -39,13 +48,18 @@ export function llamaSettings(
 }
 
 /** Qwen's windows: `layer_types` says which blocks have one; before it, those from `max_window_layers` on. */
-export function slidingWindow(config: ConfigSource): (block: number) => number | undefined {
-  if (!config.boolean("use_sliding_window", false) || !config.has("sliding_window")) return () => undefined;
-  const window = config.number("sliding_window");
+export function qwenWindow(config: ConfigSource): (block: number) => number | undefined {
+  if (!config.boolean("use_sliding_window", false)) return () => undefined;
+  const window = windowSize(config);
   const types = config.strings("layer_types");
   const from = config.number("max_window_layers", 28);
   return (block) => {
     const slides = types === undefined ? block >= from : types[block] === "sliding_attention";
     return slides ? window : undefined;
   };
+}
+
+/** `sliding_window`, where null says that there is none. */
+export function windowSize(config: ConfigSource): number | undefined {
+  return config.isNull("sliding_window") ? undefined : config.number("sliding_window", 4096);
 }

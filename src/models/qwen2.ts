@@ -1,7 +1,7 @@
 /** Qwen2 and Qwen2.5 (Yang et al. 2024, arXiv 2407.10671): the Llama decoder with biases on q, k and v. */
 import type { ModelFamily } from "./causal-lm.ts";
 import { decoder } from "./decoder.ts";
-import { llamaSettings, slidingWindow } from "./llama-settings.ts";
+import { llamaSettings, qwenWindow } from "./llama-settings.ts";
 
 export const qwen2: ModelFamily = {
   modelType: "qwen2",
@@ -14,6 +14,6 @@ export const qwen2: ModelFamily = {
       outputBias: false,
       mlpBias: false,
       qkNorm: false,
-      window: slidingWindow(config),
+      window: qwenWindow(config),
     }),
 };

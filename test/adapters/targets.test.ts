@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora.ts";
-import { distance, matchTargets, type TargetModules } from "../../src/adapters/targets.ts";
+import { matchTargets, type TargetModules } from "../../src/adapters/targets.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { conv2d } from "../../src/nn/conv2d.ts";
 import { linear } from "../../src/nn/linear.ts";
@@ -54,11 +54,6 @@ describe("target_modules", () => {
   it("a string that is a name and not a pattern is explained", () => {
     assert.throws(() => names("q_proj"), /write \["q_proj"\]/);
     assert.throws(() => names("q_(proj"), /not a regular expression/);
-  });
-
-  it("counts edits", () => {
-    assert.equal(distance("kitten", "sitting"), 3);
-    assert.equal(distance("", "abc"), 3);
   });
 });
 

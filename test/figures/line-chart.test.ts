@@ -70,6 +70,31 @@ describe("line chart", () => {
     assert.match(svg, /stroke-opacity="0\.22"/);
   });
 
+  test("draws a smooth line that is given over the values as a faint line, and the note", () => {
+    const one = { ...series("a", [4, 2, NaN, 3, 1]), smoothed: [4, 3, 3, 3, 2] };
+    const svg = lineChartSvg([one], { ...options, note: "How it was smoothed." });
+    const read = valueAt(svg);
+    const [drawn] = [...lines(svg).values()];
+    assert.deepEqual(
+      drawn?.[0]?.map(([, y]) => Math.round(read(y))),
+      [4, 3, 3, 3, 2],
+    );
+    const faint = /<path d="([^"]*)" stroke="#\w+" stroke-width="1.5" stroke-opacity="0.4"/.exec(svg)?.[1] ?? "";
+    const pieces = faint.split("M").slice(1).map(vertices);
+    assert.deepEqual(
+      pieces.map((piece) => piece.map(([, y]) => Math.round(read(y)))),
+      [
+        [4, 2],
+        [3, 1],
+      ],
+    );
+    assert.doesNotMatch(svg, /h0|running means/);
+    assert.match(svg, />How it was smoothed\.</);
+    assert.throws(() => lineChartSvg([{ ...one, smoothed: [1] }], options), ShapeError);
+    // A line through a single point would not be seen.
+    assert.match(lineChartSvg([{ ...series("a", [1]), smoothed: [1] }], options), /h0/);
+  });
+
   test("leaves a gap at a value that is not finite, with and without smoothing", () => {
     for (const smoothing of [1, 5]) {
       const svg = lineChartSvg([series("a", [3, 2, NaN, 2, 1, Infinity, 1, 1])], { ...options, smoothing });

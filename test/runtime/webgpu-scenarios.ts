@@ -7,6 +7,7 @@ import { InferenceSession, type Tensor as OrtTensor } from "onnxruntime-node";
 import { adapterHook, attach } from "../../src/adapters/adapter.ts";
 import { lora } from "../../src/adapters/lora.ts";
 import { EngineError } from "../../src/errors.ts";
+import { mapParameters, saveParameters } from "../../src/formats/model/parameters.ts";
 import { openSafetensors } from "../../src/formats/safetensors/index.ts";
 import { grad } from "../../src/ir/grad.ts";
 import { Graph, type Value } from "../../src/ir/graph.ts";
@@ -40,7 +41,6 @@ import {
   type Rig,
   scatterParameters,
 } from "../../src/testing/method-rig.ts";
-import { mapParameters, saveParameters } from "../../src/train/parameters.ts";
 import { Stepper } from "../../src/train/stepper.ts";
 import { trainingGraph } from "../../src/train/training-graph.ts";
 import { lower } from "../../src/onnx/lower.ts";

@@ -2,8 +2,9 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { type Adapter, adapterOn } from "../../adapters/adapter.ts";
-import { endsIn, nearest } from "../../adapters/targets.ts";
+import { endsIn } from "../../adapters/targets.ts";
 import { FormatError, listed, LowrankError } from "../../errors.ts";
+import { nearest } from "../../nearest.ts";
 import type { Layer, ParameterSpec } from "../../nn/module.ts";
 import type { Device } from "../../runtime/runtime.ts";
 import { isFloatDtype } from "../safetensors/dtype.ts";

@@ -14,6 +14,7 @@ import { dirname, join, sep } from "node:path";
 import { FormatError } from "../../errors.ts";
 import { MAX_HEADER_BYTES } from "./header.ts";
 import type { TensorEntry } from "./header.ts";
+import { convertHint } from "./other-formats.ts";
 import { noSuchTensor, openSafetensors } from "./reader.ts";
 import type { SafetensorsFile, TensorReader } from "./reader.ts";
 import { asFormatError, FileSource } from "./source.ts";
@@ -106,7 +107,7 @@ async function resolveFile(path: string): Promise<string> {
     what: "this folder has no checkpoint",
     got: others.length === 0 ? "no .safetensors files" : listed(others.sort()),
     expected: `${SINGLE_FILE} or ${INDEX_FILE}`,
-    hint: others.length === 0 ? "check the path, or download the model" : "give the path of one of these files",
+    hint: others.length === 0 ? convertHint(entries) : "give the path of one of these files",
   });
 }
 

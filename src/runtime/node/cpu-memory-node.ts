@@ -55,7 +55,8 @@ export class CpuMemory implements Memory {
     const views = new Map<string, OrtTensor>();
     for (const { name, dims } of compiled.states) {
       const state = stateOf(this.#states, name);
-      const view = toOrt(state.in === "memory" ? state.tensor : await this.#load(name, state), dims);
+      const tensor = state.in === "memory" ? state.tensor : await this.#load(name, state);
+      const view = toOrt(tensor, dims ?? tensor.shape);
       views.set(name, view);
       inputs[name] = view;
     }

@@ -6,7 +6,8 @@ import { Worker } from "node:worker_threads";
 import { EngineError } from "../../errors.ts";
 import type { Graph } from "../../ir/graph.ts";
 import { optimize } from "../../ir/passes/index.ts";
-import { sizeOf, sizesOf } from "../../ir/shape.ts";
+import type { Type } from "../../ir/op.ts";
+import { type Shape, sizeOf, sizesOf } from "../../ir/shape.ts";
 import { lower, type Lowered } from "../../onnx/lower.ts";
 import { encodeModel, type FileSlice } from "../../onnx/model.ts";
 import { elementBytes } from "../../ir/dtype.ts";
@@ -47,6 +48,8 @@ class OrtDevice implements Device {
   });
   readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
   readonly #mapped = new Map<string, FileTensor>();
+  /** Of every state, for graphs in which its sizes are named dimensions. */
+  readonly #shapes = new Map<string, readonly number[]>();
   #nextId = 1;
   /** Why nothing can be asked any more. */
   #ended: EngineError | undefined;
@@ -96,9 +99,14 @@ class OrtDevice implements Device {
     const feedTypes = new Map(
       optimized.inputs.filter(({ kind }) => kind === "feed").map(({ value }) => [value.name, value.type]),
     );
+    const sized = new Map(
+      optimized.inputs.flatMap(({ kind, value }) =>
+        kind === "state" && !isKnown(value.type.shape) ? [[value.name, value.type]] : [],
+      ),
+    );
     return {
       run: async (feeds) => {
-        const sizes = bindSizes(feedTypes, feeds);
+        const sizes = bindSizes(sized, this.#held(sized), bindSizes(feedTypes, feeds));
         const given: Record<string, Tensor> = {};
         for (const name of feedTypes.keys()) given[name] = feeds[name]!;
         for (const [name, shape] of lowered.shapeInputs) given[name] = int64Vector(sizesOf(shape, sizes));
@@ -135,8 +143,7 @@ class OrtDevice implements Device {
       states: states.map(({ value: { name, type } }) => ({
         name,
         dtype: type.dtype,
-        shape: shapes.get(name)!,
-        dims: sizesOf(type.shape),
+        ...(isKnown(type.shape) ? { shape: shapes.get(name)!, dims: sizesOf(type.shape) } : {}),
       })),
       updates: [...lowered.updates].map(([state, output]) => ({ state, output })),
       outputs: [...lowered.outputs].map(([name, output]) => ({
@@ -165,11 +172,13 @@ class OrtDevice implements Device {
 
   async write(name: string, tensor: Tensor): Promise<void> {
     this.#mapped.delete(name);
+    this.#shapes.set(name, tensor.shape);
     await this.#ask({ type: "write", name, tensor });
   }
 
   async map(name: string, tensor: FileTensor): Promise<void> {
     this.#mapped.set(name, tensor);
+    this.#shapes.set(name, tensor.shape);
     await this.#ask({ type: "map", name, tensor });
   }
 
@@ -179,6 +188,7 @@ class OrtDevice implements Device {
 
   async free(name: string): Promise<void> {
     this.#mapped.delete(name);
+    this.#shapes.delete(name);
     await this.#ask({ type: "free", name });
   }
 
@@ -186,6 +196,15 @@ class OrtDevice implements Device {
     if (this.#ended !== undefined) return;
     await this.#ask({ type: "close" });
     await this.#worker.terminate();
+  }
+
+  /** What the states of these names are like now. */
+  #held(types: ReadonlyMap<string, Type>): Record<string, { dtype: Type["dtype"]; shape: readonly number[] }> {
+    const held = [...types].flatMap(([name, { dtype }]) => {
+      const shape = this.#shapes.get(name);
+      return shape === undefined ? [] : [[name, { dtype, shape }] as const];
+    });
+    return Object.fromEntries(held);
   }
 
   #ask(request: Request): Promise<unknown> {
@@ -232,8 +251,12 @@ function fileSlice({ dtype, shape, path, byteOffset }: FileTensor): FileSlice {
 }
 
 function stateShapes(graph: Graph): Map<string, number[]> {
-  const states = graph.inputs.filter(({ kind }) => kind === "state");
+  const states = graph.inputs.filter(({ kind, value }) => kind === "state" && isKnown(value.type.shape));
   return new Map(states.map(({ value }) => [value.name, sizesOf(value.type.shape)]));
+}
+
+function isKnown(shape: Shape): boolean {
+  return shape.every(({ size }) => size !== undefined);
 }
 
 function int64Vector(values: readonly number[]): Tensor {

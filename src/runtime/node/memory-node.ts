@@ -51,12 +51,12 @@ export function expectFit(
   { name, dtype, shape }: StateInput,
   held: { readonly dtype: DType; readonly shape: readonly number[] },
 ): void {
-  if (held.shape.join() === shape.join() && held.dtype === dtype) return;
+  if ((shape === undefined || held.shape.join() === shape.join()) && held.dtype === dtype) return;
   throw new EngineError({
     where: name,
     what: "the state does not fit the graph",
     got: `${held.dtype}[${held.shape.join(", ")}]`,
-    expected: `${dtype}[${shape.join(", ")}]`,
+    expected: `${dtype}[${shape?.join(", ") ?? "…"}]`,
   });
 }
 

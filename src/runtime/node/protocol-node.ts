@@ -17,10 +17,13 @@ export type OutputLocations = Readonly<Record<string, OutputLocation>>;
 export interface StateInput {
   readonly name: string;
   readonly dtype: DType;
-  /** The shape that the state must have. */
-  readonly shape: readonly number[];
-  /** As many elements, in the dimensions under which the model sees them: large updates see a state in tiles. */
-  readonly dims: readonly number[];
+  /** The shape that the state must have. Absent: any, its sizes are named dimensions of the graph. */
+  readonly shape?: readonly number[];
+  /**
+   * As many elements, in the dimensions under which the model sees them: large updates see a state in tiles. Absent: the
+   * state's own.
+   */
+  readonly dims?: readonly number[];
 }
 
 /** A model, and which of its inputs and outputs are states. */

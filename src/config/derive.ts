@@ -1,0 +1,90 @@
+/** What follows from keys: several spellings become one, and defaults that depend on other keys are filled in. */
+import type { Problem } from "../errors.ts";
+import type { FoldedValues, Values } from "./keys.ts";
+
+interface Derived {
+  /** The scale is loraAlpha / loraRank. */
+  readonly loraAlpha: number;
+  readonly packing: boolean;
+  readonly gradientCheckpointing: boolean;
+  /** Steps, or below 1 a share of the run's steps. */
+  readonly evalSteps: number;
+  readonly metricForBestModel: "loss" | "perplexity";
+  readonly greaterIsBetter: boolean;
+  /** A folder; true: the latest checkpoint in `outputDir`; null: start anew. */
+  readonly resumeFromCheckpoint: string | true | null;
+  readonly dataSeed: number;
+}
+
+/** The finished configuration: every honoured key in camelCase, with nothing left open that other keys decide. */
+export type Settings = Readonly<Omit<Values, keyof Derived>> & Derived;
+
+/** A problem with a key, whose place is not known yet. */
+export interface KeyProblem extends Omit<Problem, "where"> {
+  readonly key: string;
+}
+
+export interface Found {
+  readonly problems: readonly KeyProblem[];
+  readonly notes: readonly string[];
+}
+
+/** @param given what has the names of the keys that were given */
+export function derive(
+  values: Values & FoldedValues,
+  given: { has: (name: string) => boolean },
+): Found & { settings: Settings } {
+  const problems: KeyProblem[] = [];
+  const notes: string[] = [];
+  const {
+    disableGradientCheckpointing,
+    disableShuffling,
+    trainSamplingStrategy,
+    neatPacking,
+    evaluationStrategy,
+    activationCheckpointing,
+    ...honoured
+  } = values;
+
+  const checkpointing = honoured.gradientCheckpointing ?? activationCheckpointing ?? false;
+  if (checkpointing && disableGradientCheckpointing) {
+    const key = "disable_gradient_checkpointing";
+    problems.push({ key, what: "contradicts gradient_checkpointing: true", hint: "remove one of the two" });
+  }
+  if (given.has("disable_gradient_checkpointing") && !disableGradientCheckpointing && !checkpointing) {
+    notes.push(
+      "disable_gradient_checkpointing: false has no effect here: checkpointing is off unless gradient_checkpointing is true",
+    );
+  }
+  if (evaluationStrategy !== null && given.has("eval_strategy") && evaluationStrategy !== honoured.evalStrategy) {
+    problems.push({
+      key: "evaluation_strategy",
+      what: `is the older name of eval_strategy, which says ${honoured.evalStrategy}`,
+      got: evaluationStrategy,
+      hint: "remove it",
+    });
+  }
+  const evalStrategy = evaluationStrategy ?? honoured.evalStrategy;
+  if (honoured.packing === true && !neatPacking && given.has("packing")) {
+    notes.push(
+      "packing: samples in a row do not see each other here, and their positions start anew (LLaMA-Factory's neat_packing)",
+    );
+  }
+  const { exportDtype, inferDtype, metricForBestModel, resumeFromCheckpoint } = honoured;
+  const settings: Settings = {
+    ...honoured,
+    gradientCheckpointing: checkpointing,
+    shuffle: honoured.shuffle && !disableShuffling && trainSamplingStrategy === "random",
+    packing: neatPacking || (honoured.packing ?? honoured.stage === "pt"),
+    evalStrategy,
+    doEval: honoured.doEval || evalStrategy !== "no",
+    loraAlpha: honoured.loraAlpha ?? 2 * honoured.loraRank,
+    evalSteps: honoured.evalSteps ?? honoured.loggingSteps,
+    metricForBestModel: metricForBestModel?.endsWith("perplexity") ? "perplexity" : "loss",
+    greaterIsBetter: honoured.greaterIsBetter ?? false,
+    resumeFromCheckpoint: resumeFromCheckpoint === false ? null : resumeFromCheckpoint,
+    dataSeed: honoured.dataSeed ?? honoured.seed,
+    exportDtype: exportDtype === "auto" ? inferDtype : exportDtype,
+  };
+  return { settings, problems, notes };
+}

@@ -1,0 +1,134 @@
+/** The model: where it is, how it is loaded, what it runs on. */
+import { folded, honoured, inert, refused, secret } from "../key.ts";
+import { bool, choice, float, int, maybe, names, text } from "../type.ts";
+
+const FLOAT32 = "everything is computed in float32 here, which is never less exact";
+const KERNELS = "it chooses kernels of PyTorch; the numbers are the same without";
+const BNB = "it says how to quantise, which only quantization_bit asks for";
+const VOCABULARY = "the vocabulary of the model stays as it is for now";
+const VOCABULARY_HINT = "remove the line, or extend the tokenizer and the embedding before";
+
+export const MODEL = {
+  model_name_or_path: honoured(maybe(text), null, "folder of the model, or its id on the Hugging Face hub"),
+  adapter_name_or_path: honoured(maybe(names), null, "adapters: one to go on training, several to chat with or merge"),
+  adapter_folder: refused(
+    maybe(text),
+    null,
+    "folder with the adapters",
+    "adapters are named one by one",
+    "write the path into adapter_name_or_path",
+  ),
+  cache_dir: honoured(maybe(text), null, "cache of downloads from the hub; null: its usual place"),
+  model_revision: honoured(text, "main", "branch, tag or commit on the hub"),
+  offline: honoured(bool, false, "downloads nothing; what is not cached is an error"),
+  hf_hub_token: secret(maybe(text), null, "token for the hub, never written to a file; better: the variable HF_TOKEN"),
+  device: honoured(choice(["cpu", "webgpu", "cuda"]), "cpu", "what the engine runs on"),
+  threads: honoured(maybe(int({ min: 1 })), null, "threads of the engine; null: one per core"),
+  train_from_scratch: honoured(bool, false, "starts from random weights instead of the model's own"),
+  disable_gradient_checkpointing: folded(
+    bool,
+    false,
+    "true: no gradient checkpointing, which is already the default here",
+    "gradient_checkpointing",
+  ),
+  infer_backend: inert(
+    choice(["huggingface", "vllm", "sglang", "ktransformers"]),
+    "huggingface",
+    "engine of chat",
+    "there is one engine, ONNX Runtime, which samples by the same rules",
+  ),
+  infer_dtype: honoured(
+    choice(["auto", "float16", "bfloat16", "float32"]),
+    "auto",
+    "type of exported weights where export_dtype is not given; chat computes in float32",
+  ),
+  trust_remote_code: inert(
+    bool,
+    false,
+    "runs a model's own Python code",
+    "no code that comes with a model is ever run",
+  ),
+  use_fast_tokenizer: inert(bool, true, "the tokenizer in Rust", "tokenizer.json is the only form that is read"),
+  low_cpu_mem_usage: inert(bool, true, "loads weights piece by piece", "weights stay in their file, mapped"),
+  flash_attn: inert(
+    choice(["auto", "disabled", "sdpa", "fa2", "fa3"]),
+    "auto",
+    "kernel of attention",
+    "attention is exact, whatever the kernel",
+  ),
+  use_unsloth: inert(bool, false, "Unsloth's kernels", KERNELS),
+  use_unsloth_gc: inert(
+    bool,
+    false,
+    "Unsloth's gradient checkpointing",
+    "it saves memory only: gradient_checkpointing: true does that here",
+  ),
+  enable_liger_kernel: inert(bool, false, "Liger's kernels", KERNELS),
+  use_v1_kernels: inert(maybe(bool), false, "LLaMA-Factory's own kernels", KERNELS),
+  use_reentrant_gc: inert(
+    bool,
+    true,
+    "kind of PyTorch's checkpointing",
+    "there is one kind, and its numbers are exact",
+  ),
+  upcast_layernorm: inert(bool, false, "norms in float32", FLOAT32),
+  upcast_lmhead_output: inert(bool, false, "logits in float32", FLOAT32),
+  use_kv_cache: inert(
+    bool,
+    true,
+    "keys and values are kept while generating",
+    "the text is the same; it is always kept",
+  ),
+  offload_folder: inert(text, "offload", "where weights go that do not fit", "weights stay in their file, mapped"),
+  print_param_status: inert(bool, false, "lists the parameters", "`lowrank inspect` does"),
+  ms_hub_token: inert(
+    maybe(text),
+    null,
+    "token for ModelScope",
+    "models come from the Hugging Face hub or from a folder",
+  ),
+  om_hub_token: inert(
+    maybe(text),
+    null,
+    "token for Modelers",
+    "models come from the Hugging Face hub or from a folder",
+  ),
+
+  quantization_bit: refused(
+    maybe(int()),
+    null,
+    "bits of the frozen weights",
+    "quantised weights (QLoRA) are not there yet",
+    "remove the line: the weights stay in their file, mapped, in the type that they have there",
+  ),
+  quantization_method: inert(text, "bnb", "library of quantisation", BNB),
+  quantization_type: inert(choice(["nf4", "fp4"]), "nf4", "levels of 4 bits", BNB),
+  double_quantization: inert(bool, true, "quantises the scales too", BNB),
+  quantization_device_map: inert(maybe(text), null, "device of the quantised model", BNB),
+  fp8: refused(bool, false, "8-bit floating-point training", "it needs a GPU of a kind that is not used here"),
+  fp8_backend: inert(text, "auto", "library for fp8", "it goes with fp8, which is refused"),
+  fp8_enable_fsdp_float8_all_gather: inert(bool, false, "fp8 between GPUs", "it goes with fp8, which is refused"),
+
+  rope_scaling: refused(
+    maybe(choice(["linear", "dynamic", "yarn", "llama3"])),
+    null,
+    "stretches positions beyond the model's own length",
+    "positions are those of the model's own config.json, whose llama3 scaling is honoured",
+    "remove the line",
+  ),
+  shift_attn: refused(bool, false, "LongLoRA's shifted attention", "not there yet", "remove the line"),
+  mixture_of_depths: refused(maybe(text), null, "layers that tokens can skip", "not there yet", "remove the line"),
+  moe_aux_loss_coef: refused(maybe(float()), null, "loss of a router", "there are no mixtures of experts yet"),
+  resize_vocab: refused(bool, false, "resizes the embedding", VOCABULARY, VOCABULARY_HINT),
+  add_tokens: refused(maybe(names), null, "new tokens", VOCABULARY, VOCABULARY_HINT),
+  add_special_tokens: refused(maybe(names), null, "new special tokens", VOCABULARY, VOCABULARY_HINT),
+  new_special_tokens_config: refused(maybe(text), null, "new tokens with words", VOCABULARY, VOCABULARY_HINT),
+  init_special_tokens: inert(text, "noise_init", "start of new tokens", "there are no new tokens"),
+  split_special_tokens: refused(
+    bool,
+    false,
+    "special tokens in a text are split",
+    "special tokens are recognised, as fast tokenizers do",
+    "remove the line",
+  ),
+};

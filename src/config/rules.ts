@@ -1,0 +1,187 @@
+/** Keys that do not go together, keys that a verb cannot do without, and keys that another one makes idle. */
+import { LowrankError } from "../errors.ts";
+import type { Found, KeyProblem, Settings } from "./derive.ts";
+import { scheduleOf } from "./schedule.ts";
+import type { Context, Verb } from "./settings.ts";
+
+interface RuleContext extends Context {
+  readonly given: ReadonlySet<string>;
+  /** Keys with another value than the default. */
+  readonly changed: ReadonlySet<string>;
+  /** Keys whose own value is wrong: nothing more is said about them. */
+  readonly wrong: ReadonlySet<string>;
+}
+
+type Report = (key: string, what: string, more?: Omit<KeyProblem, "key" | "what">) => void;
+type Note = (line: string) => void;
+
+/** Which keys belong to one way of training. */
+export const ONLY_FOR: Record<Settings["finetuningType"], readonly string[]> = {
+  lora: ["lora_rank", "lora_alpha", "lora_dropout", "lora_target", "additional_target", "use_rslora"],
+  freeze: ["freeze_trainable_layers", "freeze_trainable_modules", "freeze_extra_modules"],
+  full: [],
+};
+
+export function checkTogether(settings: Settings, context: RuleContext): Found {
+  const { verb, given, changed, wrong } = context;
+  const problems: KeyProblem[] = [];
+  const notes: string[] = [];
+  const report: Report = (key, what, more = {}) => {
+    if (!wrong.has(key)) problems.push({ key, what, ...more });
+  };
+  const note: Note = (line) => void notes.push(line);
+  const hasEvalData = context.hasEvalData ?? (settings.evalDataset !== null || settings.valSize > 0);
+
+  if (verb !== "trainer") checkRequired(settings, verb, report);
+  if (verb === "train" || verb === "data") {
+    checkMethod(settings, changed, report, note);
+    checkData(settings, hasEvalData, report, note);
+  }
+  if (verb === "train" || verb === "trainer") {
+    if (!hasEvalData) checkNoEvalData(settings, verb, given, report);
+    checkRun(settings, given, report, note);
+  }
+  return { problems, notes };
+}
+
+function checkRequired(settings: Settings, verb: Verb, report: Report): void {
+  const needs = (key: string, hint: string) => report(key, `\`lowrank ${verb}\` needs it`, { hint });
+  if (settings.modelNameOrPath === null) {
+    needs("model_name_or_path", "model_name_or_path: a folder, or an id on the Hugging Face hub");
+  }
+  if (verb === "export" && settings.exportDir === null)
+    needs("export_dir", "export_dir: a folder for the merged model");
+  if ((verb === "data" || (verb === "train" && settings.doTrain)) && settings.dataset === null) {
+    needs(
+      "dataset",
+      "dataset: a name in dataset_info.json, or the path of a .json, .jsonl, .csv, .parquet or .txt file",
+    );
+  }
+}
+
+function checkMethod(settings: Settings, changed: ReadonlySet<string>, report: Report, note: Note): void {
+  const { finetuningType, adapterNameOrPath, trainFromScratch } = settings;
+  for (const [type, keys] of Object.entries(ONLY_FOR)) {
+    if (type === finetuningType) continue;
+    const idle = keys.filter((key) => changed.has(key));
+    if (idle.length > 0) note(`${idle.join(", ")}: no effect with finetuning_type: ${finetuningType}`);
+  }
+  if (adapterNameOrPath !== null && finetuningType !== "lora") {
+    report("adapter_name_or_path", "an adapter is trained with finetuning_type: lora only", {
+      got: finetuningType,
+      hint: "merge it with `lowrank export`, then train the merged model",
+    });
+  } else if (adapterNameOrPath !== null && adapterNameOrPath.length > 1) {
+    report("adapter_name_or_path", "training goes on with one adapter", {
+      got: adapterNameOrPath.join(","),
+      hint: "merge the others with `lowrank export`, then train on the merged model",
+    });
+  }
+  if (trainFromScratch && finetuningType !== "full") {
+    report("train_from_scratch", "random weights that are not trained are of no use", {
+      got: `finetuning_type: ${finetuningType}`,
+      expected: "finetuning_type: full",
+    });
+  }
+}
+
+function checkData(settings: Settings, hasEvalData: boolean, report: Report, note: Note): void {
+  const { dataset, evalDataset, valSize, streaming, maxSteps, mixStrategy, interleaveProbs, stage } = settings;
+  if (evalDataset !== null && valSize > 0) {
+    report("val_size", "does not go with eval_dataset", { hint: "remove one of the two" });
+  }
+  if (hasEvalData && !settings.doEval && !settings.evalOnStart) {
+    const key = evalDataset === null ? "val_size" : "eval_dataset";
+    note(`${key}: nothing evaluates on it: set eval_strategy or do_eval`);
+  }
+  if (streaming && maxSteps === -1) {
+    report("streaming", "needs max_steps, since the samples are not counted", { hint: "max_steps: 1000" });
+  }
+  if (streaming && valSize > 0 && valSize < 1) {
+    report("val_size", "has to be a count when streaming", { got: valSize, expected: "a whole number >= 1" });
+  }
+  if (interleaveProbs !== null) {
+    if (mixStrategy === "concat") {
+      report("interleave_probs", "needs a mix_strategy that interleaves", {
+        got: "concat",
+        expected: "interleave_under, interleave_over or interleave_once",
+      });
+    }
+    if (interleaveProbs.some((p) => p < 0) || !(interleaveProbs.reduce((a, b) => a + b, 0) > 0)) {
+      report("interleave_probs", "are not probabilities", { got: interleaveProbs.join(",") });
+    }
+    if (dataset !== null && dataset.length !== interleaveProbs.length) {
+      report("interleave_probs", "needs one probability for each data set", {
+        got: `${interleaveProbs.length}`,
+        expected: dataset.length,
+      });
+    }
+  }
+  if (settings.maskHistory && settings.trainOnPrompt) {
+    report("mask_history", "does not go with train_on_prompt", { hint: "remove one of the two" });
+  }
+  if (stage === "pt" && (settings.maskHistory || settings.trainOnPrompt)) {
+    report(settings.maskHistory ? "mask_history" : "train_on_prompt", "has no meaning with stage: pt", {
+      hint: "there, every token is trained on: remove the line",
+    });
+  }
+}
+
+function checkNoEvalData(settings: Settings, verb: Verb, given: ReadonlySet<string>, report: Report): void {
+  const { evalStrategy, doEval, evalOnStart } = settings;
+  if (!doEval && !evalOnStart) return;
+  const older = given.has("eval_strategy") ? "eval_strategy" : "evaluation_strategy";
+  const key = evalStrategy !== "no" ? older : evalOnStart ? "eval_on_start" : "do_eval";
+  const hint = verb === "trainer" ? "give the trainer an evalDataset" : "set eval_dataset, or val_size: 0.1";
+  report(key, "there is no data to evaluate on", { hint });
+}
+
+function checkRun(settings: Settings, given: ReadonlySet<string>, report: Report, note: Note): void {
+  const { evalStrategy, saveStrategy, saveSteps, evalSteps, loadBestModelAtEnd, earlyStoppingSteps } = settings;
+  if (!settings.doTrain && !settings.doEval) {
+    report("do_train", "is false, and do_eval too: there is nothing to do", { hint: "remove the line" });
+  }
+  if (loadBestModelAtEnd && evalStrategy === "no") {
+    report("load_best_model_at_end", "needs evaluations", { hint: `eval_strategy: ${saveStrategy}` });
+  } else if (loadBestModelAtEnd && evalStrategy !== saveStrategy) {
+    report("load_best_model_at_end", "needs checkpoints where evaluations are", {
+      got: `save_strategy: ${saveStrategy} and eval_strategy: ${evalStrategy}`,
+      hint: `save_strategy: ${evalStrategy}`,
+    });
+  } else if (loadBestModelAtEnd && evalStrategy === "steps" && !isMultiple(saveSteps, evalSteps)) {
+    report("load_best_model_at_end", "needs an evaluation at each checkpoint", {
+      got: `save_steps: ${saveSteps} and eval_steps: ${evalSteps}`,
+      expected: "save_steps to be a multiple of eval_steps",
+      hint: `save_steps: ${evalSteps}`,
+    });
+  }
+  if (earlyStoppingSteps !== null && evalStrategy === "no") {
+    report("early_stopping_steps", "needs evaluations", { hint: "eval_strategy: steps, and eval_steps" });
+  } else if (earlyStoppingSteps !== null && !given.has("metric_for_best_model")) {
+    note("early_stopping_steps: watches the loss of evaluations, as metric_for_best_model is not given");
+  }
+  if (settings.greaterIsBetter) {
+    note(`greater_is_better: a larger ${settings.metricForBestModel} counts as better, though it means a worse model`);
+  }
+  if (settings.warmupSteps > 0 && settings.warmupRatio > 0) {
+    note(`warmup_ratio: no effect, as warmup_steps: ${settings.warmupSteps} goes before it`);
+  }
+  if (settings.saveOnlyModel) {
+    note("save_only_model: its checkpoints cannot be resumed from");
+  }
+  try {
+    scheduleOf(settings, 1000);
+  } catch (error) {
+    if (!(error instanceof LowrankError)) throw error;
+    const { where, what, ...more } = error.problem;
+    const key = "lr_scheduler_kwargs";
+    report(key, where === key ? what : `${where}: ${what}`, more);
+  }
+}
+
+/** Shares of the run are compared with shares only. */
+function isMultiple(a: number, b: number): boolean {
+  if (a < 1 !== b < 1) return true;
+  const ratio = a / b;
+  return Math.abs(ratio - Math.round(ratio)) < 1e-9 && ratio >= 1;
+}

@@ -1,0 +1,50 @@
+/** Where a run's rows come from: in which order, and from which place on. */
+import { type Encoded, IGNORED, type Source } from "./sample.ts";
+import { Random } from "../random.ts";
+
+/** A row to train on, and where it was read, for messages. */
+export interface Row extends Encoded {
+  /** Of its examples, if it is known. */
+  readonly sources?: readonly Source[];
+}
+
+export interface RowSource {
+  /** Rows of one pass. Absent: not known, the source is read as it comes. */
+  readonly length?: number;
+  /** Supervised tokens of a row at most. */
+  readonly maxSupervised: number;
+  /**
+   * The rows of a pass, in its order, without the first `from`: the same ones whenever it is asked.
+   * @param epoch number of the pass, from 0
+   */
+  rows(epoch: number, from: number): AsyncIterable<Row>;
+}
+
+/** Rows in memory, in a new order every epoch. @param seed of the order; undefined leaves them as they are */
+export function memoryRows(rows: readonly Row[], seed: number | undefined): RowSource {
+  return {
+    length: rows.length,
+    maxSupervised: rows.reduce((most, row) => Math.max(most, countSupervised(row)), 0),
+    async *rows(epoch, from) {
+      const order = epochOrder(rows.length, seed, epoch);
+      for (let i = from; i < rows.length; i++) yield rows[order[i]!]!;
+    },
+  };
+}
+
+/** Indices of a pass's rows, in its order. */
+export function epochOrder(length: number, seed: number | undefined, epoch: number): Uint32Array {
+  if (seed === undefined) return Uint32Array.from({ length }, (_, i) => i);
+  return new Random(seed, epoch + 1).permutation(length);
+}
+
+/** Tokens that are predicted: the first of an example is not, whatever its label. */
+export function countSupervised({ labels, lengths = [labels.length] }: Encoded): number {
+  let count = 0;
+  let at = 0;
+  for (const length of lengths) {
+    for (let i = 1; i < length; i++) if (labels[at + i] !== IGNORED) count++;
+    at += length;
+  }
+  return count;
+}

@@ -1,0 +1,207 @@
+/**
+ * A language model on a device, with the adapters that have been put on it: the graphs for whole sequences and for cached
+ * generation, compiled when they are first needed and again when adapters come or go.
+ *
+ * All adapters are in every graph, each behind a gate: choosing one, none, or another one per row changes a feed and
+ * nothing else. An adapter that brings copies of whole parameters (`modules_to_save`, biases) cannot be gated; it has
+ * graphs of its own while it is on.
+ */
+import { type Adapter, adapterHook, resolveParameter } from "../adapters/adapter.ts";
+import { ConfigError, listed } from "../errors.ts";
+import { Graph, type Value } from "../ir/graph.ts";
+import { expand } from "../ir/ops/expand.ts";
+import { gather } from "../ir/ops/gather.ts";
+import { reshape } from "../ir/ops/reshape.ts";
+import { slice } from "../ir/ops/slice.ts";
+import { dim, shapeOf } from "../ir/shape.ts";
+import type { CausalLm, Sequence } from "../models/causal-lm.ts";
+import { nearest } from "../nearest.ts";
+import type { Tracing } from "../nn/module.ts";
+import type { Device, Executable, Feeds, Tensor } from "../runtime/runtime.ts";
+import { meanLoss } from "./head-loss.ts";
+import { cachedSequence } from "./kv-cache.ts";
+import { wholeSequence } from "./sequence.ts";
+
+/** In `adapterNames`: this row without any adapter, as PEFT has it. */
+export const BASE = "__base__";
+
+/** Which adapters are on, for each row of a batch: none, one, or several after each other. */
+export type RowAdapters = readonly (readonly string[])[];
+
+type Purpose = "logits" | "loss" | "cached";
+
+const PREPACK: Record<Purpose, boolean> = { logits: false, loss: false, cached: true };
+
+export class LanguageModel {
+  readonly device: Device;
+  readonly model: CausalLm;
+  readonly #adapters = new Map<string, Adapter>();
+  readonly #executables = new Map<string, Promise<Executable>>();
+  /** Generation holds the cache from its first token to its last. */
+  #generating: Promise<void> = Promise.resolve();
+
+  /** @param device with the model's parameters on it */
+  constructor(device: Device, model: CausalLm) {
+    this.device = device;
+    this.model = model;
+  }
+
+  /** By their names, in the order in which they were put on. */
+  get adapters(): ReadonlyMap<string, Adapter> {
+    return this.#adapters;
+  }
+
+  /** Adds an adapter whose parameters are on the device. @throws ConfigError if the name is taken */
+  async add(adapter: Adapter): Promise<void> {
+    if (adapter.name === BASE || this.#adapters.has(adapter.name)) {
+      throw new ConfigError({ where: "adapter", what: "the name is taken", got: adapter.name });
+    }
+    this.#adapters.set(adapter.name, adapter);
+    await this.changed();
+  }
+
+  /** Takes an adapter off, and frees its parameters. */
+  async remove(name: string): Promise<void> {
+    const adapter = this.adapter(name);
+    await this.changed();
+    this.#adapters.delete(name);
+    for (const spec of adapter.parameters) await this.device.free(spec.name);
+  }
+
+  /** @throws ConfigError naming the nearest one */
+  adapter(name: string): Adapter {
+    const adapter = this.#adapters.get(name);
+    if (adapter !== undefined) return adapter;
+    const names = [...this.#adapters.keys()];
+    const closest = nearest(name, names);
+    throw new ConfigError({
+      where: "adapter",
+      what: "there is no such adapter",
+      got: name,
+      expected: names.length === 0 ? "none is loaded" : listed(names),
+      ...(closest === undefined ? {} : { hint: `the nearest name is "${closest}"` }),
+    });
+  }
+
+  /** To be called when the set of adapters, or a weight that graphs hold as a constant, has changed. */
+  async changed(): Promise<void> {
+    const compiled = [...this.#executables.values()];
+    this.#executables.clear();
+    for (const executable of compiled) await (await executable).dispose();
+  }
+
+  /** Logits of whole sequences, float32 [B · T, V]. @param feeds those of `sequenceFeeds` */
+  async logits(feeds: Feeds, rows: RowAdapters): Promise<Tensor> {
+    return (await this.#run("logits", feeds, rows)).logits!;
+  }
+
+  /** Mean loss of the supervised tokens, in nats. @param feeds those of `sequenceFeeds` and of `supervisedFeeds` */
+  async loss(feeds: Feeds, rows: RowAdapters, chunks: number): Promise<number> {
+    return Number((await this.#run("loss", feeds, rows, chunks)).loss!.data[0]);
+  }
+
+  /** Logits of the token after the last one, float32 [B, V]. @param feeds those of a {@link KvCache} */
+  async next(feeds: Feeds, rows: RowAdapters): Promise<Tensor> {
+    return (await this.#run("cached", feeds, rows)).logits!;
+  }
+
+  /** Runs `generate` when no other generation is using the cache. */
+  async exclusively<T>(generate: () => Promise<T>): Promise<T> {
+    const before = this.#generating;
+    let done!: () => void;
+    this.#generating = new Promise((resolve) => (done = resolve));
+    await before;
+    try {
+      return await generate();
+    } finally {
+      done();
+    }
+  }
+
+  async #run(purpose: Purpose, feeds: Feeds, rows: RowAdapters, chunks = 1): Promise<Readonly<Record<string, Tensor>>> {
+    const owner = this.#copyOwner(rows);
+    const key = `${purpose}/${chunks}/${owner?.name ?? ""}`;
+    let executable = this.#executables.get(key);
+    if (executable === undefined) {
+      executable = this.#compile(purpose, owner, chunks);
+      this.#executables.set(key, executable);
+      // A failure is reported to whoever waits, and may be tried again.
+      executable.catch(() => this.#executables.delete(key));
+    }
+    const gates = [...this.#adapters.keys()].map((name): [string, Tensor] => {
+      const data = Float32Array.from(rows, (names) => (names.includes(name) ? 1 : 0));
+      return [gateName(name), { dtype: "float32", shape: [rows.length], data }];
+    });
+    return (await executable).run({ ...feeds, ...Object.fromEntries(gates) });
+  }
+
+  /** The adapter whose copies of parameters are read. @throws ConfigError if rows disagree about that */
+  #copyOwner(rows: RowAdapters): Adapter | undefined {
+    for (const name of rows.flat()) this.adapter(name);
+    const owners = [...new Set(rows.flat())].filter((name) => this.adapter(name).copies.size > 0);
+    const [owner] = owners;
+    if (owner === undefined) return undefined;
+    if (owners.length > 1 || rows.some((names) => !names.includes(owner))) {
+      throw new ConfigError({
+        where: "adapterNames",
+        what: `"${owner}" replaces whole parameters of the base (modules_to_save, bias) and cannot share a batch`,
+        hint: "run its rows in a batch of their own",
+      });
+    }
+    return this.adapter(owner);
+  }
+
+  #compile(purpose: Purpose, owner: Adapter | undefined, chunks: number): Promise<Executable> {
+    const { model } = this;
+    const graph = new Graph();
+    const [B, T] = [dim("B"), dim("T")];
+    const adapters = [...this.#adapters.values()];
+    const stateOf = resolveParameter(owner === undefined ? [] : [owner], model.tied);
+    const base = {
+      graph,
+      training: false,
+      typicalSizes: {},
+      parameter: (name: string, shape: readonly number[]) =>
+        graph.state(stateOf(name), { dtype: "float32", shape: shapeOf(shape) }),
+    };
+    const gates = new Map(
+      adapters.map(({ name }) => [name, graph.feed(gateName(name), { dtype: "float32", shape: [B] })]),
+    );
+    /** The model with a gate of its own for every row that `select` makes of the gates. */
+    const gated = (select: (gate: Value) => Value): Tracing => {
+      if (adapters.length === 0) return base;
+      const perRow = new Map([...gates].map(([name, gate]) => [name, reshape(select(gate), [-1, 1])]));
+      return { ...base, adapt: adapterHook(adapters, { gates: perRow }) };
+    };
+    const perToken = (gate: Value) => reshape(expand(reshape(gate, [B, 1]), [B, T]), [-1]); // [B · T]
+    const hiddenOf = (sequence: Sequence) => model.hidden(gated(perToken), sequence);
+
+    if (purpose === "cached") {
+      const hidden = hiddenOf(cachedSequence(graph, model)); // [B, T, D]
+      const last = reshape(slice(hidden, 1, -1), [B, model.hiddenSize]);
+      graph.output("logits", model.head(gated((gate) => gate), last));
+    } else {
+      const hidden = hiddenOf(wholeSequence(graph, model));
+      if (purpose === "logits") {
+        graph.output("logits", model.head(gated(perToken), reshape(hidden, [-1, model.hiddenSize])));
+      } else {
+        const tracingOf = (rows: Value) => gated((gate) => gather(perToken(gate), rows));
+        graph.output("loss", meanLoss(graph, model, hidden, chunks, tracingOf));
+      }
+    }
+    const read = new Set(graph.inputs.map(({ value }) => value.name));
+    return this.device.compile(graph, {
+      frozen: model.parameters.map(({ name }) => name).filter((name) => read.has(name)),
+      prepack: PREPACK[purpose],
+    });
+  }
+
+  /** Frees what was compiled. The device, and what is on it, stay. */
+  async dispose(): Promise<void> {
+    await this.changed();
+  }
+}
+
+function gateName(adapter: string): string {
+  return `gate/${adapter}`;
+}

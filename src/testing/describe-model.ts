@@ -1,0 +1,292 @@
+/**
+ * What every language model keeps, as tests, against a golden file of transformers (golden/make/causal_lm.py): the output
+ * of every block, logits, loss, the gradient of every parameter, and ten steps of AdamW on all of them; on the reference
+ * interpreter and on ONNX Runtime.
+ *
+ * Padded positions are not compared: nothing that counts may depend on them, and what they hold is nobody's business.
+ */
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { readModelConfig } from "../formats/model/config.ts";
+import { openCheckpoint } from "../formats/safetensors/index.ts";
+import { grad } from "../ir/grad.ts";
+import { Graph, type Value } from "../ir/graph.ts";
+import { scalar } from "../ir/ops/constant.ts";
+import { mul } from "../ir/ops/mul.ts";
+import { reduceSum } from "../ir/ops/reduce-sum.ts";
+import { reshape } from "../ir/ops/reshape.ts";
+import { softmaxCrossEntropy } from "../ir/ops/softmax-cross-entropy.ts";
+import { dim } from "../ir/shape.ts";
+import { type Rows, sequenceFeeds, wholeSequence } from "../lm/sequence.ts";
+import type { CausalLm, ModelFamily } from "../models/causal-lm.ts";
+import type { Tracing } from "../nn/module.ts";
+import { adamw } from "../optim/adam.ts";
+import { interpDevice } from "../runtime/interp.ts";
+import { ortDevice } from "../runtime/node/device-node.ts";
+import type { Device, Feeds, Results, Tensor } from "../runtime/runtime.ts";
+import { Stepper } from "../train/stepper.ts";
+import { trainingGraph } from "../train/training-graph.ts";
+import { tracingOf } from "./method-rig.ts";
+
+/** Of the largest element: how far a number may be from that of transformers. */
+interface Tolerances {
+  readonly forward: number;
+  readonly gradient: number;
+  /** Relative error of the loss after up to ten steps. */
+  readonly curve: number;
+}
+
+/** The interpreter is exact; a float64 transformers still rounds norms and cosines to float32, 2⁻²⁴ each. */
+const INTERPRETER: Tolerances = { forward: 1e-6, gradient: 5e-6, curve: 5e-6 };
+/**
+ * float32 rounds each of at most a hundred terms to 2⁻²⁴, in three blocks. AdamW divides by √v, which magnifies the
+ * rounding of small gradients.
+ */
+const ENGINE: Tolerances = { forward: 1e-5, gradient: 2e-5, curve: 1e-4 };
+
+/** A label that no loss is computed for. */
+const IGNORED = -100;
+
+/** A folder of golden/causal-lm: a model of transformers and what it computes. */
+interface GoldenLm {
+  readonly model: CausalLm;
+  readonly batch: GoldenBatch;
+  readonly rows: Rows;
+  /** Parameters, by name. */
+  readonly weights: ReadonlyMap<string, Tensor>;
+  /** Outputs and gradients, by name. */
+  readonly expected: ReadonlyMap<string, Tensor>;
+}
+
+/** What batch.json holds. */
+interface GoldenBatch {
+  readonly input_ids: readonly (readonly number[])[];
+  readonly attention_mask: readonly (readonly number[])[];
+  readonly position_ids: readonly (readonly number[])[];
+  readonly labels: readonly (readonly number[])[];
+  readonly loss: number;
+  readonly learning_rate: number;
+  readonly weight_decay: number;
+  readonly losses: readonly number[];
+}
+
+/** Declares the tests of a model family. @param folders of golden files */
+export function describeModel(family: ModelFamily, folders: readonly string[]): void {
+  describe(family.modelType, () => {
+    for (const folder of folders) {
+      describe(folder.split("/").at(-1)!, () => {
+        let golden: GoldenLm;
+        before(async () => {
+          golden = await readGolden(family, folder);
+        });
+        it("has the parameters that transformers saves, and ties the others", () => checkParameters(golden));
+        it("names the parameters of its layers", () => checkLayers(golden));
+        describe("on the interpreter", () =>
+          describeNumbers(
+            () => golden,
+            async () => interpDevice(),
+            INTERPRETER,
+          ));
+        describe("on ONNX Runtime", () =>
+          describeNumbers(
+            () => golden,
+            () => ortDevice({ threads: 1 }),
+            ENGINE,
+          ));
+      });
+    }
+  });
+}
+
+/** @param open makes the device */
+function describeNumbers(golden: () => GoldenLm, open: () => Promise<Device>, tolerances: Tolerances): void {
+  let device: Device;
+  before(async () => {
+    device = await open();
+  });
+  after(() => device.dispose());
+  it("has the output of every block, the logits and the loss", () => checkForward(device, golden(), tolerances));
+  it("has the gradient of every parameter", () => checkGradients(device, golden(), tolerances));
+  it("trains as transformers does", () => checkTraining(device, golden(), tolerances));
+}
+
+async function readGolden(family: ModelFamily, folder: string): Promise<GoldenLm> {
+  const config = await readModelConfig(folder);
+  assert.equal(config.modelType, family.modelType);
+  const model = family.build(config);
+  config.check();
+  const batch = JSON.parse(await readFile(join(folder, "batch.json"), "utf8")) as GoldenBatch;
+  const weights = await readTensors(join(folder, "model.safetensors"));
+  return {
+    model,
+    batch,
+    rows: rowsOf(batch),
+    weights,
+    expected: await readTensors(join(folder, "expected.safetensors")),
+  };
+}
+
+async function readTensors(path: string): Promise<Map<string, Tensor>> {
+  const file = await openCheckpoint(path);
+  try {
+    const tensors = new Map<string, Tensor>();
+    for (const [name, { shape }] of file.tensors) {
+      tensors.set(name, { dtype: "float32", shape, data: await file.readFloat32(name) });
+    }
+    return tensors;
+  } finally {
+    await file.close();
+  }
+}
+
+function rowsOf({ input_ids, attention_mask, position_ids }: GoldenBatch): Rows {
+  return {
+    batch: input_ids.length,
+    length: input_ids[0]!.length,
+    tokens: Int32Array.from(input_ids.flat()),
+    segments: Int32Array.from(attention_mask.flat()),
+    positions: Int32Array.from(position_ids.flat()),
+  };
+}
+
+function checkParameters({ model, weights }: GoldenLm): void {
+  const ours = model.parameters.map(({ name, shape }) => `${name} [${shape.join(", ")}]`);
+  const theirs = [...weights].map(([name, { shape }]) => `${name} [${shape.join(", ")}]`);
+  assert.deepEqual(ours.toSorted(), theirs.toSorted());
+  for (const [name, source] of Object.entries(model.tied)) {
+    assert.ok(!weights.has(name), `${name} is stored`);
+    assert.ok(weights.has(source), `${source} is not stored`);
+  }
+}
+
+function checkLayers({ model }: GoldenLm): void {
+  const shapes = new Map(model.parameters.map(({ name, shape }) => [name, shape]));
+  const named = model.layers.flatMap((layer) => {
+    const shape = shapes.get(model.tied[layer.weight] ?? layer.weight);
+    const { inFeatures, outFeatures } = layer;
+    const stored = layer.kind === "embedding" || (layer.kind === "linear" && layer.fanInFanOut === true);
+    assert.deepEqual(shape, stored ? [inFeatures, outFeatures] : [outFeatures, inFeatures], layer.name);
+    const bias = layer.kind === "linear" ? layer.bias : undefined;
+    if (bias !== undefined) assert.deepEqual(shapes.get(bias), [outFeatures], bias);
+    return [layer.weight, ...(bias === undefined ? [] : [bias])];
+  });
+  const missing = model.parameters.flatMap(({ name }) => (named.includes(name) ? [] : [name]));
+  assert.deepEqual(
+    missing.filter((name) => !/norm|ln_/.test(name)),
+    [],
+    "parameters that no layer has, besides those of norms",
+  );
+}
+
+async function checkForward(device: Device, golden: GoldenLm, { forward }: Tolerances): Promise<void> {
+  const { expected, batch } = golden;
+  const graph = new Graph();
+  const { loss, logits, blocks } = trace(tracingOf(graph), golden);
+  blocks.forEach((x, i) => graph.output(`block.${i}`, x));
+  graph.output("logits", logits);
+  graph.output("loss", loss);
+  const results = await runGolden(device, golden, graph);
+  assert.equal(blocks.length, golden.model.blocks);
+  for (const name of [...blocks.map((_, i) => `block.${i}`), "logits"]) {
+    near(unpadded(results[name]!, batch), unpadded(expected.get(name)!, batch), forward, name);
+  }
+  near([Number(results.loss!.data[0])], [batch.loss], forward, "loss");
+}
+
+async function checkGradients(device: Device, golden: GoldenLm, { gradient }: Tolerances): Promise<void> {
+  const { parameters } = golden.model;
+  const graph = new Graph();
+  const tracing = tracingOf(graph);
+  const { loss } = trace(tracing, golden);
+  const values = parameters.map(({ name, shape }) => tracing.parameter(name, shape));
+  grad(loss, values).forEach((value, i) => graph.output(`gradient.${parameters[i]!.name}`, value));
+  const results = await runGolden(device, golden, graph);
+  for (const { name } of parameters) {
+    const key = `gradient.${name}`;
+    near(results[key]!.data, golden.expected.get(key)!.data, gradient, key);
+  }
+}
+
+async function checkTraining(device: Device, golden: GoldenLm, { curve }: Tolerances): Promise<void> {
+  const { model, batch } = golden;
+  await writeWeights(device, golden);
+  const optimizer = adamw({ weightDecay: batch.weight_decay });
+  const training = trainingGraph({
+    parameters: model.parameters,
+    trainable: new Set(model.parameters.map(({ name }) => name)),
+    optimizer,
+    loss: (tracing) => trace(tracing, golden).loss,
+  });
+  const stepper = await Stepper.create(device, training, { optimizer });
+  for (const [i, expected] of batch.losses.entries()) {
+    const { loss } = await stepper.step(feedsOf(golden), batch.learning_rate);
+    near([loss], [expected], curve, `loss of step ${i + 1}`);
+  }
+  await stepper.dispose();
+}
+
+/** The mean loss over the labels, in the plainest way; logits [B, T, V]; the output of every block, [B, T, D]. */
+function trace(tracing: Tracing, { model, batch }: GoldenLm): { loss: Value; logits: Value; blocks: Value[] } {
+  const { graph } = tracing;
+  const blocks: Value[] = [];
+  const tied: Tracing = {
+    ...tracing,
+    parameter: (name, shape) => tracing.parameter(model.tied[name] ?? name, shape),
+  };
+  const hidden = model.hidden(tied, wholeSequence(graph, model), (_, x) => blocks.push(x)); // [B, T, D]
+  const rows = model.head(tied, reshape(hidden, [-1, model.hiddenSize])); // [B · T, V]
+  const labels = graph.feed("labels", { dtype: "int32", shape: [dim("B"), dim("T")] });
+  const sum = reduceSum(softmaxCrossEntropy(rows, reshape(labels, [-1])));
+  const count = nextLabels(batch).filter((label) => label !== IGNORED).length;
+  const logits = reshape(rows, [...hidden.type.shape.slice(0, 2), model.vocabSize]);
+  return { loss: mul(sum, scalar(graph, 1 / count)), logits, blocks };
+}
+
+/** What is to be predicted at each position: the label of the next one. */
+function nextLabels({ labels }: GoldenBatch): number[] {
+  return labels.flatMap((row) => [...row.slice(1), IGNORED]);
+}
+
+function feedsOf({ model, rows, batch }: GoldenLm): Feeds {
+  const shape = [rows.batch, rows.length];
+  const labels: Tensor = { dtype: "int32", shape, data: Int32Array.from(nextLabels(batch)) };
+  return { ...sequenceFeeds(model, rows), labels };
+}
+
+async function writeWeights(device: Device, { weights }: GoldenLm): Promise<void> {
+  for (const [name, tensor] of weights) await device.write(name, tensor);
+}
+
+async function runGolden(device: Device, golden: GoldenLm, graph: Graph): Promise<Results> {
+  await writeWeights(device, golden);
+  const executable = await device.compile(graph);
+  try {
+    return await executable.run(feedsOf(golden));
+  } finally {
+    await executable.dispose();
+  }
+}
+
+/** Elements [B, T, ...] at positions that are not padding. */
+function unpadded({ shape, data }: Tensor, { attention_mask }: GoldenBatch): number[] {
+  const width = shape.slice(2).reduce((a, b) => a * b, 1);
+  return attention_mask
+    .flat()
+    .flatMap((real, row) => (real === 0 ? [] : Array.from(data.subarray(row * width, (row + 1) * width), Number)));
+}
+
+/** Asserts that no element is off by more than `tolerance` times the largest one. */
+function near(got: ArrayLike<number | bigint>, expected: ArrayLike<number | bigint>, tolerance: number, what: string) {
+  assert.equal(got.length, expected.length, `${what}: number of elements`);
+  const size = (x: ArrayLike<number | bigint>) => Array.from(x, (v) => Math.abs(Number(v)));
+  const largest = Math.max(...size(expected));
+  assert.ok(largest > 0, `${what}: zeros show nothing`);
+  for (let i = 0; i < expected.length; i++) {
+    const error = Math.abs(Number(got[i]) - Number(expected[i])) / largest;
+    if (!(error <= tolerance)) {
+      assert.fail(`${what}[${i}]: ${got[i]} instead of ${expected[i]}, off by ${error} of the largest element`);
+    }
+  }
+}

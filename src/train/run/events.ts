@@ -1,0 +1,103 @@
+/**
+ * What a run tells those who watch it: a progress bar, TensorBoard, a test. A watcher has the methods that it cares about;
+ * the run waits for those that return a promise, and an error that one throws ends it.
+ */
+import type { EvalRow, LogRow } from "./log-rows.ts";
+
+export interface StartEvent {
+  readonly outputDir: string;
+  /** Optimizer steps of the whole run. */
+  readonly totalSteps: number;
+  readonly totalEpochs: number;
+  /** Steps taken before: 0 for a new run. */
+  readonly startStep: number;
+  /** Tokens seen before: 0 for a new run. */
+  readonly startTokens: number;
+  /** Path of the checkpoint that the run goes on from. */
+  readonly resumedFrom?: string;
+  readonly trainableParameters: number;
+  readonly allParameters: number;
+  /** The settings by their names in the configuration. */
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+
+/** An optimizer step has been taken. */
+export interface StepEvent {
+  /** From 1. */
+  readonly step: number;
+  readonly epoch: number;
+  /** Of this step alone. */
+  readonly loss: number;
+  readonly learningRate: number;
+  readonly gradNorm?: number;
+  /** Tokens since the start of the run. */
+  readonly tokensSeen: number;
+  /** Resident memory of the process. */
+  readonly memoryBytes: number;
+}
+
+export interface LogEvent {
+  /** A row of training, of an evaluation, or the last one of the run. */
+  readonly row: LogRow;
+  readonly tokensSeen: number;
+}
+
+export interface EvaluateEvent {
+  readonly row: EvalRow;
+  /** Whether no evaluation was better. */
+  readonly best: boolean;
+}
+
+export interface SaveEvent {
+  readonly step: number;
+  /** Of the checkpoint. */
+  readonly path: string;
+  /** Paths of older checkpoints that were removed. */
+  readonly removed: readonly string[];
+}
+
+/** Samples were left out. */
+export interface SkipEvent {
+  /** The step that they were for, from 1. */
+  readonly step: number;
+  /** In a few words: `no token to train on`. */
+  readonly reason: string;
+  readonly samples: number;
+  /** Samples that were left out since the start of the run. */
+  readonly totalSkipped: number;
+  /** Where they come from, if it is known: `file:line`. */
+  readonly sources: readonly string[];
+}
+
+export interface EndEvent {
+  readonly reason: "finished" | "early-stopping" | "interrupted" | "failed";
+  readonly step: number;
+  /** Mean loss of the whole run; absent if it failed. */
+  readonly loss?: number;
+  readonly elapsedMs: number;
+  /** Path of the newest checkpoint, from which the run can go on. */
+  readonly checkpoint?: string;
+}
+
+type Handler<E> = (event: E) => void | Promise<void>;
+
+export interface TrainerEvents {
+  readonly onStart: StartEvent;
+  readonly onStep: StepEvent;
+  readonly onLog: LogEvent;
+  readonly onEvaluate: EvaluateEvent;
+  readonly onSave: SaveEvent;
+  readonly onSkip: SkipEvent;
+  readonly onEnd: EndEvent;
+}
+
+export type TrainerCallback = { [K in keyof TrainerEvents]?: Handler<TrainerEvents[K]> };
+
+/** Tells each callback in turn. */
+export async function emit<K extends keyof TrainerEvents>(
+  callbacks: readonly TrainerCallback[],
+  name: K,
+  event: TrainerEvents[K],
+): Promise<void> {
+  for (const callback of callbacks) await callback[name]?.(event);
+}

@@ -1,0 +1,150 @@
+/**
+ * What a checkpoint has beside the weights, so that the run goes on as if it had never stopped:
+ *
+ *     optimizer.safetensors   the optimizer's states, float32
+ *     resume.json             place in the data, random states, seed, hash of the configuration; every number to its last bit
+ *     trainer_state.json      the same run in transformers' words, and its log
+ */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { ConfigError, FormatError } from "../../errors.ts";
+import { openSafetensors } from "../../formats/safetensors/reader.ts";
+import { writeSafetensors } from "../../formats/safetensors/writer.ts";
+import type { RandomState } from "../../random.ts";
+import type { Tensor } from "../../runtime/runtime.ts";
+import type { StepperState } from "../stepper.ts";
+import { readJson, replaceFile } from "./durable-file.ts";
+import { type Json, pythonJson } from "./python-json.ts";
+import { readTrainerState, type TrainerState, writeTrainerState } from "./trainer-state.ts";
+
+export const OPTIMIZER_FILE = "optimizer.safetensors";
+export const RESUME_FILE = "resume.json";
+/** Of resume.json; a higher one is of a later version of this package. */
+const FORMAT_VERSION = 1;
+
+/** How far a run has come. Whatever else it needs to know goes in as further fields: any JSON, any number. */
+export interface TrainingProgress {
+  /** Optimizer steps taken. */
+  readonly globalStep: number;
+  /** Whole passes over the data. */
+  readonly epoch: number;
+  /** Rows of the present pass that have been used. */
+  readonly positionInEpoch: number;
+  readonly tokensSeen: number;
+  readonly samplesSkipped: number;
+  /** Time that training has taken, in all its parts. */
+  readonly elapsedMs: number;
+  readonly [further: string]: Json;
+}
+
+export interface TrainingState {
+  readonly stepper: StepperState;
+  readonly progress: TrainingProgress;
+  /** States of random generators, by what they are for. */
+  readonly random: Readonly<Record<string, RandomState>>;
+  /** {@link configHash} of what must not change between the parts of a run. */
+  readonly configHash: string;
+  readonly trainer: TrainerState;
+}
+
+/** Writes the three files into the folder. @throws FormatError if the disk refuses */
+export async function writeTrainingState(dir: string, state: TrainingState): Promise<void> {
+  const { stepper, progress, random, configHash: hash, trainer } = state;
+  const tensors = [...stepper.slots].map(([name, { dtype, shape, data }]) => {
+    if (dtype !== "float32") throw new TypeError(`optimizer state ${name} is ${dtype}, and only float32 can be stored`);
+    return { name, dtype: "F32" as const, shape, data };
+  });
+  await writeSafetensors(join(dir, OPTIMIZER_FILE), tensors);
+  const resume = {
+    format_version: FORMAT_VERSION,
+    config_hash: hash,
+    stepper: { steps: stepper.steps, seed: stepper.seed },
+    progress,
+    random,
+  };
+  await replaceFile(join(dir, RESUME_FILE), `${JSON.stringify(resume, exactly, 2)}\n`);
+  await writeTrainerState(dir, trainer);
+}
+
+/**
+ * Reads what {@link writeTrainingState} wrote, bit for bit. Files that were damaged are found by `verifyCheckpoint`.
+ * @throws FormatError if a file is missing, or is not of the same step as the others
+ */
+export async function readTrainingState(dir: string): Promise<TrainingState> {
+  const path = join(dir, RESUME_FILE);
+  const trainer = await readTrainerState(dir);
+  const resume = revived(await readJson(path)) as Partial<
+    Pick<TrainingState, "progress" | "random"> & {
+      format_version: number;
+      config_hash: string;
+      stepper: { steps: number; seed: number };
+    }
+  > | null;
+  const { progress, random, stepper, config_hash: hash } = resume ?? {};
+  const whole = progress !== undefined && random !== undefined && stepper !== undefined && hash !== undefined;
+  if (resume?.format_version !== FORMAT_VERSION || !whole) {
+    throw new FormatError({
+      where: path,
+      what: "is not a state that this version reads",
+      got: `format_version ${JSON.stringify(resume?.format_version)}`,
+      expected: `format_version ${FORMAT_VERSION}`,
+      hint: "resume with the version of this package that wrote the checkpoint",
+    });
+  }
+  if (progress.globalStep !== trainer.globalStep) {
+    throw new FormatError({
+      where: dir,
+      what: "the files are of different steps",
+      got: `${RESUME_FILE}: ${progress.globalStep}, trainer_state.json: ${trainer.globalStep}`,
+      hint: "resume from another checkpoint",
+    });
+  }
+  const slots = await readSlots(join(dir, OPTIMIZER_FILE));
+  return { stepper: { ...stepper, slots }, progress, random, configHash: hash, trainer };
+}
+
+/** A hash that two configurations share if they have the same values, in whatever order. */
+export function configHash(config: Json): string {
+  return createHash("sha256").update(pythonJson(config)).digest("hex").slice(0, 16);
+}
+
+/**
+ * @param changed what is different, for the message, if the caller can tell
+ * @throws ConfigError if the run that is to go on has another configuration than the one that was saved
+ */
+export function checkConfigHash(state: TrainingState, now: string, changed?: string): void {
+  if (state.configHash === now) return;
+  throw new ConfigError({
+    where: "resume_from_checkpoint",
+    what: "the configuration is not that of the run that was saved",
+    got: changed ?? `configuration ${now}`,
+    expected: changed === undefined ? `configuration ${state.configHash}` : "the values of the saved run",
+    hint: "restore the old values, or start anew with the saved adapter as adapter_name_or_path",
+  });
+}
+
+async function readSlots(path: string): Promise<Map<string, Tensor>> {
+  const file = await openSafetensors(path);
+  try {
+    const slots = new Map<string, Tensor>();
+    for (const [name, { shape }] of file.tensors) {
+      slots.set(name, { dtype: "float32", shape, data: await file.readFloat32(name) });
+    }
+    return slots;
+  } finally {
+    await file.close();
+  }
+}
+
+/** JSON has all finite numbers but -0, and none of the others: those are written by name. */
+function exactly(_key: string, value: unknown): unknown {
+  if (typeof value !== "number" || (Number.isFinite(value) && !Object.is(value, -0))) return value;
+  return { $number: Object.is(value, -0) ? "-0" : String(value) };
+}
+
+function revived(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(revived);
+  if ("$number" in value) return Number(value.$number);
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, revived(one)]));
+}

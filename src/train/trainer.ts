@@ -1,0 +1,632 @@
+/**
+ * Trains a language model: steps, evaluations, checkpoints, and what is said about them. Arguments and meanings are those
+ * of transformers' `Trainer`; a run that is stopped and resumed takes the same steps, bit for bit, as one that is not.
+ */
+import { adapterHook, resolveParameter } from "../adapters/adapter.ts";
+import type { Settings } from "../config/derive.ts";
+import type { TrainingArguments } from "../config/keys.ts";
+import { validateArgs } from "../config/read.ts";
+import { scheduleOf, stepsOf } from "../config/schedule.ts";
+import { NumericError } from "../errors.ts";
+import { supervisedFeeds, supervisedRows, type SupervisedRows } from "../lm/rows.ts";
+import { sequenceFeeds } from "../lm/sequence.ts";
+import { countElements, type ParameterSpec } from "../nn/module.ts";
+import { adamw } from "../optim/adam.ts";
+import type { Optimizer } from "../optim/optimizer.ts";
+import type { Schedule } from "../optim/schedule.ts";
+import { sgd } from "../optim/sgd.ts";
+import { diagnose } from "./diagnose.ts";
+import { headChunks } from "./head-chunks.ts";
+import { lmGraphs } from "./lm-graphs.ts";
+import { LmStepper, type LmStepResult } from "./lm-stepper.ts";
+import { type Plan, planRun, type Position, stepsFrom, type StepRows } from "./plan.ts";
+import { memoryRows, type Row, type RowSource } from "../data/row-source.ts";
+import { BestMetric } from "./run/best-metric.ts";
+import { cleanCheckpoints, saveCheckpoint, verifyCheckpoint } from "./run/checkpoint-store.ts";
+import { EarlyStopping } from "./run/early-stopping.ts";
+import { emit, type EndEvent, type TrainerCallback } from "./run/events.ts";
+import type { EvalRow, LogRow } from "./run/log-rows.ts";
+import { RunLog } from "./run/log.ts";
+import type { Json } from "./run/python-json.ts";
+import type { TrainerState } from "./run/trainer-state.ts";
+import { writeTrainerState } from "./run/trainer-state.ts";
+import {
+  checkConfigHash,
+  configHash,
+  readTrainingState,
+  type TrainingState,
+  writeTrainingState,
+} from "./run/training-state.ts";
+import { countTrainable, type Trainable } from "./trainable.ts";
+
+/** A row as a caller has it. */
+export interface TrainRow {
+  readonly inputIds: ArrayLike<number>;
+  /** -100 where nothing is to be learnt. Default: `inputIds`. */
+  readonly labels?: ArrayLike<number>;
+}
+
+export interface TrainerOptions {
+  /** A model, all of whose weights are trained, or one with an adapter, which is. */
+  readonly model: { trainable(): Trainable };
+  readonly trainDataset: readonly TrainRow[] | RowSource;
+  readonly evalDataset?: readonly TrainRow[] | RowSource;
+  /** transformers' TrainingArguments in camelCase, and `shuffle`. Without `outputDir` nothing is written. */
+  readonly args?: TrainingArguments;
+  readonly callbacks?: readonly TrainerCallback[];
+  /** Token that fills shorter rows up. Nothing attends to it, so that any will do. Default: 0. */
+  readonly padId?: number;
+  /** Puts further files into every checkpoint, such as the tokenizer's. */
+  readonly alsoSave?: (dir: string) => Promise<void>;
+}
+
+export interface TrainOutput {
+  readonly globalStep: number;
+  /** Mean of the steps' losses, in nats. */
+  readonly trainingLoss: number;
+  /** As transformers keeps it, with names in camelCase: one entry per logging step, evaluation, and end. */
+  readonly logHistory: readonly Readonly<Record<string, number>>[];
+  readonly reason: Exclude<EndEvent["reason"], "failed">;
+  /** Path of the newest checkpoint, if there is one. */
+  readonly checkpoint?: string;
+}
+
+/** Parameters up to which the memory of a step is kept for the next one. */
+const ARENA_BELOW = 100e6;
+/** Length of a row for choices by cost, where nothing better is known. */
+const TYPICAL_LENGTH = 512;
+
+export class Trainer {
+  readonly #trainable: Trainable;
+  readonly #settings: Settings;
+  readonly #outputDir: string | undefined;
+  readonly #train: RowSource;
+  readonly #eval: RowSource | undefined;
+  readonly #callbacks: readonly TrainerCallback[];
+  readonly #padId: number;
+  readonly #alsoSave: ((dir: string) => Promise<void>) | undefined;
+  #log: RunLog | undefined;
+
+  /** @throws ConfigError with everything that is wrong with `args` */
+  constructor(options: TrainerOptions) {
+    const { args = {}, evalDataset } = options;
+    const { config, given } = validateArgs(args, evalDataset !== undefined);
+    this.#trainable = options.model.trainable();
+    this.#settings = config;
+    this.#outputDir = given.has("output_dir") ? config.outputDir : undefined;
+    const seed = config.shuffle ? config.dataSeed : undefined;
+    this.#train = sourceOf(options.trainDataset, seed);
+    this.#eval = evalDataset === undefined ? undefined : sourceOf(evalDataset, undefined);
+    this.#callbacks = options.callbacks ?? [];
+    this.#padId = options.padId ?? 0;
+    this.#alsoSave = options.alsoSave;
+  }
+
+  /** Rows of the log so far, by transformers' names. */
+  get history(): readonly LogRow[] {
+    return this.#log?.history ?? [];
+  }
+
+  /**
+   * Trains to the end, or until `signal` is aborted: then the step at hand is finished and saved.
+   * @param resumeFrom path of a checkpoint to go on from
+   * @throws NumericError if a loss or a gradient is not finite, naming the tensor and the samples; what was trained is as
+   *   before that step. ConfigError if the checkpoint is of another run
+   */
+  async train({ signal, resumeFrom }: { signal?: AbortSignal; resumeFrom?: string } = {}): Promise<TrainOutput> {
+    const plan = planRun(this.#train.length, this.#settings);
+    const resume = resumeFrom === undefined ? undefined : await this.#restore(resumeFrom);
+    const run = await Run.start(this.#parts(plan), resume, resumeFrom);
+    this.#log = run.log;
+    try {
+      return await run.finish(await run.steps(signal));
+    } catch (error) {
+      await run.fail();
+      throw error;
+    } finally {
+      await run.dispose();
+    }
+  }
+
+  /** Mean loss and perplexity over the evaluation set. @throws TypeError if there is none */
+  async evaluate(): Promise<{ readonly evalLoss: number; readonly perplexity: number }> {
+    if (this.#eval === undefined) throw new TypeError("the trainer has no evalDataset");
+    const { loss } = await evaluateRows(this.#trainable, this.#eval, this.#settings.perDeviceEvalBatchSize, this.#padId);
+    return { evalLoss: loss, perplexity: Math.exp(loss) };
+  }
+
+  async #restore(dir: string): Promise<TrainingState> {
+    await verifyCheckpoint(dir);
+    const state = await readTrainingState(dir);
+    await this.#trainable.restore(dir);
+    return state;
+  }
+
+  #parts(plan: Plan): RunParts {
+    return {
+      trainable: this.#trainable,
+      settings: this.#settings,
+      outputDir: this.#outputDir,
+      train: this.#train,
+      evaluation: this.#eval,
+      callbacks: this.#callbacks,
+      padId: this.#padId,
+      alsoSave: this.#alsoSave,
+      plan,
+    };
+  }
+}
+
+interface RunParts {
+  readonly trainable: Trainable;
+  readonly settings: Settings;
+  readonly outputDir: string | undefined;
+  readonly train: RowSource;
+  readonly evaluation: RowSource | undefined;
+  readonly callbacks: readonly TrainerCallback[];
+  readonly padId: number;
+  readonly alsoSave: ((dir: string) => Promise<void>) | undefined;
+  readonly plan: Plan;
+}
+
+/** What changes from step to step, besides the parameters and the optimizer's states. */
+interface Progress {
+  globalStep: number;
+  position: Position;
+  tokensSeen: number;
+  samplesSkipped: number;
+  /** Sum and number of the steps' losses since the last row of the log, and over the whole run. */
+  lossSum: number;
+  lossCount: number;
+  totalLoss: number;
+  totalCount: number;
+}
+
+/** One call of `train`. */
+class Run {
+  readonly #parts: RunParts;
+  readonly #stepper: LmStepper;
+  readonly #schedule: Schedule;
+  readonly #hash: string;
+  readonly #best: BestMetric;
+  readonly #stopping: EarlyStopping | undefined;
+  readonly #progress: Progress;
+  readonly log: RunLog;
+  #bestCheckpoint: string | undefined;
+  #checkpoint: string | undefined;
+  #savedStep = -1;
+
+  private constructor(parts: RunParts, stepper: LmStepper, log: RunLog, hash: string, resume?: TrainingState) {
+    const { settings, plan } = parts;
+    this.#parts = parts;
+    this.#stepper = stepper;
+    this.log = log;
+    this.#hash = hash;
+    this.#schedule = scheduleOf(settings, plan.totalSteps);
+    const { bestMetric, bestGlobalStep, bestModelCheckpoint } = resume?.trainer ?? {};
+    const best = bestMetric == null || bestGlobalStep == null ? undefined : { value: bestMetric, step: bestGlobalStep };
+    this.#best = new BestMetric({ metric: settings.metricForBestModel, greaterIsBetter: settings.greaterIsBetter }, best);
+    this.#bestCheckpoint = bestModelCheckpoint ?? undefined;
+    const patience = settings.earlyStoppingSteps;
+    const fruitless = Number(resume?.progress["fruitless"] ?? 0);
+    this.#stopping = patience === null ? undefined : new EarlyStopping({ patience }, fruitless);
+    const number = (key: string) => Number(resume?.progress[key] ?? 0);
+    this.#progress = {
+      globalStep: number("globalStep"),
+      position: { epoch: number("epoch"), used: number("positionInEpoch") },
+      tokensSeen: number("tokensSeen"),
+      samplesSkipped: number("samplesSkipped"),
+      lossSum: number("lossSum"),
+      lossCount: number("lossCount"),
+      totalLoss: number("totalLoss"),
+      totalCount: number("totalCount"),
+    };
+  }
+
+  static async start(parts: RunParts, resume: TrainingState | undefined, resumedFrom: string | undefined): Promise<Run> {
+    const { trainable, settings, outputDir, train, plan, callbacks } = parts;
+    const hash = configHash(identity(parts));
+    if (resume !== undefined) checkConfigHash(resume, hash);
+    if (outputDir !== undefined) await cleanCheckpoints(outputDir);
+    const { model, device } = trainable.language;
+    const decaying = optimizerOf(settings, settings.weightDecay);
+    const plain = settings.weightDecay === 0 ? decaying : optimizerOf(settings, 0);
+    const chunks = headChunks(settings.perDeviceTrainBatchSize * train.maxSupervised, model.vocabSize);
+    const typicalSizes = { B: settings.perDeviceTrainBatchSize, T: TYPICAL_LENGTH, C: 128 };
+    const { adapters } = trainable;
+    const graphs = lmGraphs({
+      model,
+      trained: trainable.trained,
+      stateOf: resolveParameter(adapters, model.tied),
+      ...(adapters.length === 0 ? {} : { adapt: (seed) => adapterHook(adapters, { seed }) }),
+      optimizerOf: (spec) => (decays(spec) ? decaying : plain),
+      chunks,
+      checkpoint: settings.gradientCheckpointing,
+      typicalSizes,
+    });
+    // Weights that training changes must not stay in graphs that were compiled with them as constants.
+    await trainable.language.changed();
+    const stepper = await LmStepper.create(device, graphs, {
+      model,
+      optimizers: [...new Set([decaying, plain])],
+      chunks,
+      maxGradNorm: settings.maxGradNorm,
+      seed: settings.seed,
+      compile: { typicalSizes, arena: countElements(model.parameters) < ARENA_BELOW },
+      ...(resume === undefined ? {} : { resume: resume.stepper }),
+    });
+    const log = await RunLog.open({
+      outputDir,
+      totalSteps: plan.totalSteps,
+      ...(resume === undefined
+        ? {}
+        : {
+            resume: {
+              step: resume.progress.globalStep,
+              history: resume.trainer.logHistory,
+              tokensSeen: resume.progress.tokensSeen,
+              elapsedMs: resume.progress.elapsedMs,
+            },
+          }),
+    });
+    const run = new Run(parts, stepper, log, hash, resume);
+    if (resumedFrom !== undefined) run.#checkpoint = resumedFrom;
+    const { trainable: trainableParameters, all: allParameters } = countTrainable(trainable);
+    await emit(callbacks, "onStart", {
+      outputDir: outputDir ?? "",
+      totalSteps: plan.totalSteps,
+      totalEpochs: plan.totalEpochs,
+      startStep: run.#progress.globalStep,
+      startTokens: run.#progress.tokensSeen,
+      ...(resumedFrom === undefined ? {} : { resumedFrom }),
+      trainableParameters,
+      allParameters,
+      settings: { ...settings },
+    });
+    return run;
+  }
+
+  /** Takes the steps that are left. */
+  async steps(signal: AbortSignal | undefined): Promise<TrainOutput["reason"]> {
+    const { settings, train, plan, evaluation } = this.#parts;
+    const progress = this.#progress;
+    if (settings.evalOnStart && evaluation !== undefined && progress.globalStep === 0) await this.#evaluate();
+    if (progress.globalStep >= plan.totalSteps) return "finished";
+    for await (const rows of stepsFrom(train, settings, progress.position)) {
+      const endsEpoch = rows.position.epoch > progress.position.epoch;
+      await this.#step(rows);
+      const ends = progress.globalStep >= plan.totalSteps;
+      await this.#logIfDue(endsEpoch, ends);
+      const due = (strategy: string, every: number) =>
+        strategy === "steps" ? this.#isDue(every) : strategy === "epoch" && (endsEpoch || ends);
+      let stop = false;
+      if (evaluation !== undefined && due(settings.evalStrategy, settings.evalSteps)) stop = await this.#evaluate();
+      if (due(settings.saveStrategy, settings.saveSteps)) await this.#save();
+      if (ends) return "finished";
+      if (stop) return "early-stopping";
+      if (signal?.aborted === true) return "interrupted";
+    }
+    return "finished";
+  }
+
+  #isDue(every: number): boolean {
+    return this.#progress.globalStep % stepsOf(every, this.#parts.plan.totalSteps) === 0;
+  }
+
+  /** Passes over the data so far, with the fraction of the present one. */
+  get #epoch(): number {
+    const { position, globalStep } = this.#progress;
+    const { stepsPerEpoch, totalSteps } = this.#parts.plan;
+    const { length } = this.#parts.train;
+    if (length !== undefined && stepsPerEpoch !== undefined) return position.epoch + position.used / length;
+    return globalStep / totalSteps;
+  }
+
+  async #step({ batches, position }: StepRows): Promise<void> {
+    const { settings, padId, callbacks } = this.#parts;
+    const progress = this.#progress;
+    const learningRate = settings.learningRate * this.#schedule(progress.globalStep);
+    const made = batches.map((rows) => ({ rows, batch: supervisedRows(rows, padId) }));
+    const useful = made.filter(({ batch }) => batch.rows.length > 0);
+    progress.globalStep++;
+    progress.position = position;
+    const skipped = made.filter(({ batch }) => batch.rows.length === 0).flatMap(({ rows }) => rows);
+    if (skipped.length > 0) {
+      progress.samplesSkipped += skipped.length;
+      await emit(callbacks, "onSkip", {
+        step: progress.globalStep,
+        reason: "no token to train on",
+        samples: skipped.length,
+        totalSkipped: progress.samplesSkipped,
+        sources: sourcesOf(skipped),
+      });
+    }
+    if (useful.length === 0) return;
+    let result: LmStepResult;
+    try {
+      result = await this.#stepper.step(useful.map(({ batch }) => batch), learningRate);
+    } catch (error) {
+      throw error instanceof NumericError ? await this.#explain(error, useful) : error;
+    }
+    progress.tokensSeen += batches.flat().reduce((sum, { inputIds }) => sum + inputIds.length, 0);
+    progress.lossSum += result.loss;
+    progress.totalLoss += result.loss;
+    progress.lossCount++;
+    progress.totalCount++;
+    this.#last = { learningRate, gradNorm: result.gradNorm };
+    await emit(callbacks, "onStep", {
+      step: progress.globalStep,
+      epoch: this.#epoch,
+      loss: result.loss,
+      learningRate,
+      gradNorm: result.gradNorm,
+      tokensSeen: progress.tokensSeen,
+      memoryBytes: process.memoryUsage.rss(),
+    });
+  }
+
+  /** Of the last step that was taken. */
+  #last = { learningRate: 0, gradNorm: 0 };
+
+  async #logIfDue(endsEpoch: boolean, ends: boolean): Promise<void> {
+    const { settings, callbacks } = this.#parts;
+    const progress = this.#progress;
+    const { loggingStrategy: strategy, loggingSteps } = settings;
+    const first = settings.loggingFirstStep && progress.globalStep === 1;
+    const due = strategy === "steps" ? this.#isDue(loggingSteps) : strategy === "epoch" && (endsEpoch || ends);
+    if ((!due && !first) || progress.lossCount === 0) return;
+    const row = await this.log.train({
+      step: progress.globalStep,
+      epoch: this.#epoch,
+      loss: progress.lossSum / progress.lossCount,
+      ...this.#last,
+      tokensSeen: progress.tokensSeen,
+    });
+    progress.lossSum = progress.lossCount = 0;
+    await emit(callbacks, "onLog", { row, tokensSeen: progress.tokensSeen });
+  }
+
+  /** @returns whether the run should stop */
+  async #evaluate(): Promise<boolean> {
+    const { trainable, evaluation, settings, padId, callbacks } = this.#parts;
+    const { globalStep, tokensSeen } = this.#progress;
+    const { loss, speed } = await evaluateRows(trainable, evaluation!, settings.perDeviceEvalBatchSize, padId);
+    const row: EvalRow = await this.log.evaluate({ step: globalStep, epoch: this.#epoch, loss, speed, tokensSeen });
+    const value = this.#best.valueIn(row);
+    const stop = this.#stopping?.observe(this.#best, value) ?? false;
+    const best = this.#best.offer(value, globalStep);
+    if (best && this.#parts.outputDir !== undefined && settings.saveStrategy !== "no") this.#bestCheckpoint = undefined;
+    await emit(callbacks, "onLog", { row, tokensSeen });
+    await emit(callbacks, "onEvaluate", { row, best });
+    return stop;
+  }
+
+  async #save(): Promise<void> {
+    const { outputDir, trainable, settings, callbacks, alsoSave } = this.#parts;
+    const { globalStep } = this.#progress;
+    if (outputDir === undefined || this.#savedStep === globalStep) return;
+    const state = await this.#state();
+    const isBest = this.#best.best?.step === globalStep;
+    const { path, removed } = await saveCheckpoint(
+      outputDir,
+      globalStep,
+      async (dir) => {
+        await trainable.save(dir);
+        await alsoSave?.(dir);
+        if (settings.saveOnlyModel) await writeTrainerState(dir, state.trainer);
+        else await writeTrainingState(dir, state);
+      },
+      {
+        ...(settings.saveTotalLimit === null ? {} : { saveTotalLimit: settings.saveTotalLimit }),
+        ...(this.#bestCheckpoint === undefined || isBest ? {} : { keep: this.#bestCheckpoint }),
+      },
+    );
+    if (isBest) this.#bestCheckpoint = path;
+    this.#checkpoint = path;
+    this.#savedStep = globalStep;
+    await emit(callbacks, "onSave", { step: globalStep, path, removed });
+  }
+
+  async #state(): Promise<TrainingState> {
+    const progress = this.#progress;
+    const { position, ...counts } = progress;
+    return {
+      stepper: await this.#stepper.state(),
+      progress: {
+        ...counts,
+        epoch: position.epoch,
+        positionInEpoch: position.used,
+        elapsedMs: this.log.elapsedMs,
+        fruitless: this.#stopping?.fruitless ?? 0,
+      },
+      // Orders and dropout masks are functions of seeds and positions: no generator has a state of its own.
+      random: {},
+      configHash: this.#hash,
+      trainer: this.trainerState(),
+    };
+  }
+
+  trainerState(): TrainerState {
+    const { settings, plan } = this.#parts;
+    const { globalStep, tokensSeen } = this.#progress;
+    const best = this.#best.best;
+    const interval = (every: number) => stepsOf(every, plan.totalSteps);
+    return {
+      globalStep,
+      epoch: this.#epoch,
+      maxSteps: plan.totalSteps,
+      numTrainEpochs: plan.totalEpochs,
+      trainBatchSize: settings.perDeviceTrainBatchSize,
+      loggingSteps: interval(settings.loggingSteps),
+      saveSteps: interval(settings.saveSteps),
+      evalSteps: interval(settings.evalSteps),
+      numInputTokensSeen: tokensSeen,
+      logHistory: this.log.history,
+      bestMetric: best?.value ?? null,
+      bestGlobalStep: best?.step ?? null,
+      // A checkpoint of this step is about to be written: it is the best one then.
+      bestModelCheckpoint: this.#bestPath() ?? null,
+      ...(this.#stopping === undefined ? {} : { statefulCallbacks: { EarlyStoppingCallback: this.#stopping.state() } }),
+    };
+  }
+
+  #bestPath(): string | undefined {
+    const { outputDir } = this.#parts;
+    const { globalStep } = this.#progress;
+    if (outputDir !== undefined && this.#best.best?.step === globalStep) return `${outputDir}/checkpoint-${globalStep}`;
+    return this.#bestCheckpoint;
+  }
+
+  /** Saves what an interrupted run has, takes the best weights if asked, and closes the log. */
+  async finish(reason: TrainOutput["reason"]): Promise<TrainOutput> {
+    const { settings, trainable, outputDir, callbacks, plan } = this.#parts;
+    const progress = this.#progress;
+    if (reason === "interrupted" || settings.saveStrategy !== "no") await this.#save();
+    const trainingLoss = progress.totalCount === 0 ? NaN : progress.totalLoss / progress.totalCount;
+    if (reason !== "interrupted") {
+      if (settings.loadBestModelAtEnd && this.#bestCheckpoint !== undefined) {
+        await trainable.restore(this.#bestCheckpoint);
+        await trainable.language.changed();
+      }
+      const samples = this.#parts.train.length;
+      const row = await this.log.finish({
+        step: progress.globalStep,
+        epoch: this.#epoch,
+        loss: trainingLoss,
+        speed: {
+          steps: plan.totalSteps,
+          ...(samples === undefined ? {} : { samples: Math.round(samples * this.#epoch) }),
+        },
+        tokensSeen: progress.tokensSeen,
+      });
+      await emit(callbacks, "onLog", { row, tokensSeen: progress.tokensSeen });
+    }
+    if (outputDir !== undefined) await writeTrainerState(outputDir, this.trainerState());
+    await emit(callbacks, "onEnd", {
+      reason,
+      step: progress.globalStep,
+      loss: trainingLoss,
+      elapsedMs: this.log.elapsedMs,
+      ...(this.#checkpoint === undefined ? {} : { checkpoint: this.#checkpoint }),
+    });
+    return {
+      globalStep: progress.globalStep,
+      trainingLoss,
+      logHistory: this.log.history.map(camelRow),
+      reason,
+      ...(this.#checkpoint === undefined ? {} : { checkpoint: this.#checkpoint }),
+    };
+  }
+
+  async fail(): Promise<void> {
+    await emit(this.#parts.callbacks, "onEnd", {
+      reason: "failed",
+      step: this.#progress.globalStep,
+      elapsedMs: this.log.elapsedMs,
+      ...(this.#checkpoint === undefined ? {} : { checkpoint: this.#checkpoint }),
+    });
+  }
+
+  async dispose(): Promise<void> {
+    await this.#stepper.dispose();
+  }
+
+  /** The error with the tensor and the samples that it began with. */
+  async #explain(
+    error: NumericError,
+    batches: readonly { readonly rows: readonly Row[]; readonly batch: SupervisedRows }[],
+  ): Promise<NumericError> {
+    const { trainable } = this.#parts;
+    const found: string[] = [];
+    for (const { rows, batch } of batches) {
+      const { tensor, rows: bad, parameters } = await diagnose(trainable, batch);
+      if (parameters.length > 0) found.push(`the parameter ${parameters[0]!} is not finite`);
+      if (tensor !== undefined) found.push(`first tensor that is not finite: ${tensor}`);
+      const samples = sourcesOf(tensor === undefined ? rows : bad.map((i) => rows[i]!));
+      if (samples.length > 0) found.push(`samples ${samples.slice(0, 4).join(", ")}`);
+      if (found.length > 0) break;
+    }
+    const { got: _got, ...problem } = error.problem;
+    const from = this.#checkpoint === undefined ? "" : `; the run can go on from ${this.#checkpoint}`;
+    return new NumericError({
+      ...problem,
+      where: `step ${this.#progress.globalStep}`,
+      ...(found.length === 0 ? {} : { got: found.join("; ") }),
+      hint: `${error.problem.hint ?? ""}${from}`,
+      cause: error,
+    });
+  }
+}
+
+function sourceOf(rows: readonly TrainRow[] | RowSource, seed: number | undefined): RowSource {
+  if ("rows" in rows) return rows;
+  const encoded = rows.map(({ inputIds, labels = inputIds, ...rest }) => ({
+    ...rest,
+    inputIds: Int32Array.from(inputIds),
+    labels: Int32Array.from(labels),
+  }));
+  return memoryRows(encoded, seed);
+}
+
+function sourcesOf(rows: readonly Row[]): string[] {
+  return rows.flatMap(({ sources = [] }) => sources.map(({ file, line }) => `${file}:${line}`));
+}
+
+function optimizerOf({ optim, adamBeta1, adamBeta2, adamEpsilon }: Settings, weightDecay: number): Optimizer {
+  if (optim === "sgd") return sgd({ weightDecay });
+  return adamw({ beta1: adamBeta1, beta2: adamBeta2, epsilon: adamEpsilon, weightDecay });
+}
+
+/** As transformers: neither biases nor the scales of norms decay. */
+function decays({ name }: ParameterSpec): boolean {
+  return !/bias|layernorm|rmsnorm|(^|[._])norm($|\.)|(^|\.)ln_|_norm($|\.)/i.test(name);
+}
+
+/** What must be the same in every part of a run: settings that change its numbers, the data's size, what is trained. */
+function identity({ settings: s, trainable, train }: RunParts): Json {
+  return {
+    batch: [s.perDeviceTrainBatchSize, s.gradientAccumulationSteps],
+    length: [s.numTrainEpochs, s.maxSteps, train.length ?? null],
+    rate: [s.learningRate, s.lrSchedulerType, s.warmupRatio, s.warmupSteps, JSON.stringify(s.lrSchedulerKwargs)],
+    optimizer: [s.optim, s.weightDecay, s.adamBeta1, s.adamBeta2, s.adamEpsilon, s.maxGradNorm],
+    random: [s.seed, s.dataSeed, s.shuffle],
+    trained: trainable.trained.map(({ name, shape }) => `${name}[${shape.join(",")}]`),
+  };
+}
+
+function camelRow(row: LogRow): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(row).map(([key, value]) => [key.replace(/_([a-z])/g, (_, c: string) => c.toUpperCase()), value]),
+  );
+}
+
+/** Mean loss over the supervised tokens of all rows. */
+export async function evaluateRows(
+  { language, adapters }: Trainable,
+  source: RowSource,
+  batchSize: number,
+  padId: number,
+): Promise<{ loss: number; speed: { runtimeMs: number; samples: number; steps: number } }> {
+  const start = performance.now();
+  const chunks = headChunks(batchSize * source.maxSupervised, language.model.vocabSize);
+  const names = adapters.map(({ name }) => name);
+  let [sum, count, samples, steps] = [0, 0, 0, 0];
+  const flush = async (rows: readonly Row[]) => {
+    const batch = supervisedRows(rows, padId);
+    samples += rows.length;
+    steps++;
+    if (batch.rows.length === 0) return;
+    const feeds = { ...sequenceFeeds(language.model, batch), ...supervisedFeeds(batch, chunks, 1 / batch.rows.length) };
+    sum += (await language.loss(feeds, rows.map(() => names), chunks)) * batch.rows.length;
+    count += batch.rows.length;
+  };
+  let waiting: Row[] = [];
+  for await (const row of source.rows(0, 0)) {
+    waiting.push(row);
+    if (waiting.length < batchSize) continue;
+    await flush(waiting);
+    waiting = [];
+  }
+  if (waiting.length > 0) await flush(waiting);
+  return { loss: sum / count, speed: { runtimeMs: performance.now() - start, samples, steps } };
+}
