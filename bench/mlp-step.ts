@@ -18,7 +18,7 @@ import { adam } from "../src/optim/adam.ts";
 import { Random } from "../src/random.ts";
 import type { Feeds } from "../src/runtime/runtime.ts";
 import { ortDevice } from "../src/runtime/node/device-node.ts";
-import { initializeParameters } from "../src/train/parameters.ts";
+import { initializeParameters } from "../src/parameters.ts";
 import { Stepper } from "../src/train/stepper.ts";
 import { trainingGraph } from "../src/train/training-graph.ts";
 

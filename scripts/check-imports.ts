@@ -14,7 +14,9 @@ import { scanImports } from "./import-scan.ts";
 /** Leaves that hold no knowledge of graphs. */
 const LEAVES = ["errors", "half", "random", "nearest"];
 const CORE = [...LEAVES, "ir"];
-const BELOW_TRAIN = ["onnx", "formats/safetensors", "runtime", "nn", "models", "adapters", "quant", "optim", "data"];
+const BELOW_TRAIN = [
+  ...["onnx", "formats/safetensors", "runtime", "nn", "parameters", "models", "adapters", "quant", "optim", "data"],
+];
 const FORMATS = ["formats", "formats/tensorboard"];
 const LIBRARY = [...CORE, ...BELOW_TRAIN, ...FORMATS, "config", "hub", "lm", "train", "figures", "analysis"];
 const EVERYTHING = [...LIBRARY, "cli", "server", "testing", "index"];
@@ -35,8 +37,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   onnx: CORE,
   runtime: [...CORE, "onnx", "formats/safetensors"],
   nn: CORE,
+  parameters: [...CORE, "runtime", "nn"],
   models: [...CORE, "nn"],
-  adapters: [...CORE, "runtime", "nn"],
+  adapters: [...CORE, "runtime", "nn", "parameters"],
   quant: [...CORE, "nn"],
   optim: CORE,
   data: [...LEAVES, "formats/safetensors"],

@@ -39,7 +39,7 @@ export { sgd, type SgdOptions } from "./optim/sgd.ts";
 export { schedule, type ScheduleName, SCHEDULES } from "./optim/schedule.ts";
 export { trainingGraph, type TrainingGraph, type TrainingGraphOptions } from "./train/training-graph.ts";
 export { Stepper, type StepperOptions, type StepResult } from "./train/stepper.ts";
-export { freezeByName, initializeParameters } from "./train/parameters.ts";
+export { freezeByName, initializeParameters } from "./parameters.ts";
 export { fitImages, predictImages } from "./train/image-classifier.ts";
 
 // Files and data

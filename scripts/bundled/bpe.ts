@@ -34,7 +34,10 @@ export interface BpeModel {
 /** Bytes in the order of Qwen2's vocabulary: printable ones first. */
 function baseTokens(): string[] {
   const letters = byteLetters();
-  return [...letters.filter((letter) => letter.codePointAt(0)! < 0x100), ...letters.filter((letter) => letter.codePointAt(0)! >= 0x100)];
+  return [
+    ...letters.filter((letter) => letter.codePointAt(0)! < 0x100),
+    ...letters.filter((letter) => letter.codePointAt(0)! >= 0x100),
+  ];
 }
 
 /** How often each word occurs. */
@@ -80,7 +83,10 @@ export function trainBpe(counts: ReadonlyMap<string, number>, size: number): Bpe
 /** A pair that occurs only once is not worth a token. */
 const FEWEST = 2;
 
-function mostFrequentPair(words: readonly { count: number; ids: readonly number[] }[], size: number): [number, number] | undefined {
+function mostFrequentPair(
+  words: readonly { count: number; ids: readonly number[] }[],
+  size: number,
+): [number, number] | undefined {
   const pairs = new Map<number, number>();
   for (const { count, ids } of words) {
     for (let i = 1; i < ids.length; i++) {

@@ -21,7 +21,9 @@ const STORY_SHARE = 0.34;
 const CHAT_SHARE = 0.02;
 
 function chat(w: Writer): string {
-  const sentences = w.pick(STORIES)(w).split(/(?<=[.!?]"?) (?=["A-Z])/);
+  const sentences = w
+    .pick(STORIES)(w)
+    .split(/(?<=[.!?]"?) (?=["A-Z])/);
   const cut = Math.max(1, Math.floor(sentences.length / 2));
   const turns = [
     ["user", sentences.slice(0, cut).join(" ")],

@@ -40,7 +40,7 @@ export function plural(noun: string): string {
   const compound = /^(.+)(man|woman)$/.exec(last);
   if (compound !== null) return before + compound[1] + IRREGULAR_PLURALS[compound[2]!];
   if (/[^aeiou]y$/.test(last)) return `${before}${last.slice(0, -1)}ies`;
-  if (/(s|x|z|ch|sh|[^aeiou]to)$/.test(last)) return `${before}${last}es`;
+  if (/(s|x|z|ch|sh|ato)$/.test(last)) return `${before}${last}es`;
   return `${before}${last}s`;
 }
 
@@ -60,7 +60,21 @@ export function third(phrase: string): string {
 }
 
 /** The consonant is doubled before -ing and -ed. */
-const DOUBLED = new Set(["swim", "run", "sit", "dig", "cut", "hit", "put", "get", "hop", "knit", "stop", "hug", "travel"]);
+const DOUBLED = new Set([
+  "swim",
+  "run",
+  "sit",
+  "dig",
+  "cut",
+  "hit",
+  "put",
+  "get",
+  "hop",
+  "knit",
+  "stop",
+  "hug",
+  "travel",
+]);
 
 /** The -ing form of a verb phrase: "bake bread" gives "baking bread". */
 export function gerund(phrase: string): string {

@@ -3,7 +3,7 @@
  * the pretraining text and the instructions never disagree.
  */
 
-import { capital, gerund, third } from "./english.ts";
+import { capital, gerund, third, tidy } from "./english.ts";
 import { ANIMALS } from "./world/animals.ts";
 import { DAYS, inWords, MONTHS, SEASONS, seasonOf } from "./world/calendar.ts";
 import { FOODS } from "./world/food.ts";
@@ -42,7 +42,7 @@ export interface Fact {
 }
 
 function fact(topic: Topic, subject: string, ask: string, answer: string, ...otherWays: string[]): Fact {
-  return { topic, subject, ask, answer, tell: `{${[answer, answer, ...otherWays].join("|")}}` };
+  return { topic, subject, ask, answer: tidy(answer), tell: `{${[answer, answer, ...otherWays].join("|")}}` };
 }
 
 function jobFacts(): Fact[] {
@@ -74,7 +74,13 @@ function jobFacts(): Fact[] {
 
 function animalFacts(): Fact[] {
   return ANIMALS.flatMap(({ name, kind, mark, young, food, home, legs, moves, sound, colour }) => [
-    fact("animal", name, `What is a ${name}?`, `A ${name} is a ${kind} with ${mark}.`, `The ${name} is a ${kind}. It has ${mark}.`),
+    fact(
+      "animal",
+      name,
+      `What is a ${name}?`,
+      `A ${name} is a ${kind} with ${mark}.`,
+      `The ${name} is a ${kind}. It has ${mark}.`,
+    ),
     ...(young.includes(" ") || young === "baby"
       ? []
       : [
@@ -92,7 +98,14 @@ function animalFacts(): Fact[] {
     fact("animal", name, `How does a ${name} move?`, `A ${name} ${third(moves)}.`, `A ${name} likes to ${moves}.`),
     ...(sound === "-"
       ? []
-      : [fact("animal", name, `{What does a ${name} say?|What sound does a ${name} make?}`, `A ${name} ${third(sound)}.`)]),
+      : [
+          fact(
+            "animal",
+            name,
+            `{What does a ${name} say?|What sound does a ${name} make?}`,
+            `A ${name} ${third(sound)}.`,
+          ),
+        ]),
     fact("colour", name, `What colour is a ${name}?`, `A ${name} is ${colour}.`),
   ]);
 }
@@ -127,16 +140,18 @@ function foodFacts(): Fact[] {
 function placeFacts(): Fact[] {
   return PLACES.flatMap(({ name, at, does, see }) => [
     fact("place", name, `What is a ${name}?`, `A ${name} is a place where people ${does}.`),
-    fact("place", name, `{What do people do ${at} the ${name}?|Why do people go to the ${name}?}`, `People go to the ${name} to ${does}.`),
+    fact(
+      "place",
+      name,
+      `{What do people do ${at} the ${name}?|Why do people go to the ${name}?}`,
+      `People go to the ${name} to ${does}.`,
+    ),
     fact("place", name, `What can you see ${at} the ${name}?`, `You can see ${see} ${at} the ${name}.`),
   ]);
 }
 
 function oppositeFacts(): Fact[] {
-  const pairs = OPPOSITES.flatMap(({ word, opposite }) => [
-    [word, opposite] as const,
-    [opposite, word] as const,
-  ]);
+  const pairs = OPPOSITES.flatMap(({ word, opposite }) => [[word, opposite] as const, [opposite, word] as const]);
   // A word with two opposites (old: young, new) has no single answer.
   const once = pairs.filter(([word]) => pairs.filter(([other]) => other === word).length === 1);
   return once.map(([word, opposite]) =>
@@ -151,12 +166,26 @@ function oppositeFacts(): Fact[] {
 
 function natureFacts(): Fact[] {
   return [
-    ...COLOURS.map(({ thing, colour }) => fact("colour", thing, `What colour is ${thing}?`, capital(`${thing} is ${colour}.`))),
+    ...COLOURS.map(({ thing, colour }) =>
+      fact("colour", thing, `What colour is ${thing}?`, capital(`${thing} is ${colour}.`)),
+    ),
     ...BODY.map(({ part, use }) =>
-      fact("thing", part, `What do we do with our ${part}?`, `We ${use} with our ${part}.`, `Our ${part} help us to ${use}.`),
+      fact(
+        "thing",
+        part,
+        `What do we do with our ${part}?`,
+        `We ${use} with our ${part}.`,
+        `Our ${part} help us to ${use}.`,
+      ),
     ),
     ...CAUSES.map(({ when, then, because }) =>
-      fact("cause", when, `What happens when ${when}?`, `When ${when}, ${then}.`, `${then} when ${when}, because ${because}.`),
+      fact(
+        "cause",
+        when,
+        `What happens when ${when}?`,
+        `When ${when}, ${then}.`,
+        `${then} when ${when}, because ${because}.`,
+      ),
     ),
   ];
 }
@@ -166,15 +195,30 @@ function calendarFacts(): Fact[] {
     names.flatMap((name, i) => {
       const next = names[(i + 1) % names.length]!;
       return [
-        fact("calendar", name, `{Which ${what} comes after ${name}?|What comes after ${name}?}`, `${next} comes after ${name}.`),
-        fact("calendar", next, `{Which ${what} comes before ${next}?|What comes before ${next}?}`, `${name} comes before ${next}.`),
+        fact(
+          "calendar",
+          name,
+          `{Which ${what} comes after ${name}?|What comes after ${name}?}`,
+          `${next} comes after ${name}.`,
+        ),
+        fact(
+          "calendar",
+          next,
+          `{Which ${what} comes before ${next}?|What comes before ${next}?}`,
+          `${name} comes before ${next}.`,
+        ),
       ];
     });
   return [
     ...cycle(DAYS, "day"),
     ...cycle(MONTHS, "month"),
-    ...cycle(SEASONS.map(({ name }) => name), "season").map((each) => ({ ...each, answer: capital(each.answer) })),
-    ...MONTHS.map((month, i) => fact("calendar", month, `In which season is ${month}?`, `${month} is in ${seasonOf(i).name}.`)),
+    ...cycle(
+      SEASONS.map(({ name }) => name),
+      "season",
+    ).map((each) => ({ ...each, answer: capital(each.answer) })),
+    ...MONTHS.map((month, i) =>
+      fact("calendar", month, `In which season is ${month}?`, `${month} is in ${seasonOf(i).name}.`),
+    ),
     ...SEASONS.map(({ name, known }) => fact("calendar", name, `What happens in ${name}?`, `In ${name}, ${known}.`)),
   ];
 }
@@ -206,7 +250,13 @@ function personFacts(): Fact[] {
   return RESIDENTS.flatMap(({ name, he, job, colour, spot, pet, petName, likes, hobby, trait }) => {
     const home = `in the ${colour} house ${spot}`;
     return [
-      fact("person", name, `Who is ${name}?`, `${name} is the ${job} of ${TOWN}.`, `The ${job} of ${TOWN} is {called |}${name}.`),
+      fact(
+        "person",
+        name,
+        `Who is ${name}?`,
+        `${name} is the ${job} of ${TOWN}.`,
+        `The ${job} of ${TOWN} is {called |}${name}.`,
+      ),
       fact(
         "person",
         name,
@@ -215,10 +265,33 @@ function personFacts(): Fact[] {
         `The house of ${name} is the ${colour} one ${spot}.`,
       ),
       fact("person", name, `Who lives ${home}?`, `${name} lives ${home}.`),
-      fact("person", name, `{Which pet does ${name} have?|What is the pet of ${name} called?}`, `${name} has a ${pet} called ${petName}.`, `${petName} is the ${pet} of ${name}.`),
-      fact("person", name, `What does ${name} like to eat?`, `${name} likes to eat ${likes}.`, `Nothing tastes better to ${name} than ${likes}.`),
-      fact("person", name, `What does ${name} like to do in the evening?`, `In the evening, ${name} likes to ${hobby}.`),
-      fact("person", name, `What is ${name} like?`, `${name} is ${trait}.`, `Everyone knows that ${name} is ${trait}, and ${he} knows it too.`),
+      fact(
+        "person",
+        name,
+        `{Which pet does ${name} have?|What is the pet of ${name} called?}`,
+        `${name} has a ${pet} called ${petName}.`,
+        `${petName} is the ${pet} of ${name}.`,
+      ),
+      fact(
+        "person",
+        name,
+        `What does ${name} like to eat?`,
+        `${name} likes to eat ${likes}.`,
+        `Nothing tastes better to ${name} than ${likes}.`,
+      ),
+      fact(
+        "person",
+        name,
+        `What does ${name} like to do in the evening?`,
+        `In the evening, ${name} likes to ${hobby}.`,
+      ),
+      fact(
+        "person",
+        name,
+        `What is ${name} like?`,
+        `${name} is ${trait}.`,
+        `Everyone knows that ${name} is ${trait}, and ${he} knows it too.`,
+      ),
     ];
   });
 }

@@ -115,10 +115,22 @@ function otherRows(w: Writer): InstructionRow[] {
   });
   return [
     ...self.map(([instruction, text]) => ({ instruction, input: "", output: answered("person", text) })),
-    ...named("birds", ANIMALS.filter(({ kind }) => kind.includes("bird")).map(({ name }) => plural(name))),
-    ...named("fruits", FOODS.filter(({ kind }) => kind === "fruit").map(({ name }) => plural(name))),
-    ...named("tools", THINGS.filter(({ kind }) => kind === "tool").map(({ name }) => plural(name))),
-    ...named("farm animals", ANIMALS.filter(({ kind }) => kind === "farm animal").map(({ name }) => plural(name))),
+    ...named(
+      "birds",
+      ANIMALS.filter(({ kind }) => kind.includes("bird")).map(({ name }) => plural(name)),
+    ),
+    ...named(
+      "fruits",
+      FOODS.filter(({ kind }) => kind === "fruit").map(({ name }) => plural(name)),
+    ),
+    ...named(
+      "tools",
+      THINGS.filter(({ kind }) => kind === "tool").map(({ name }) => plural(name)),
+    ),
+    ...named(
+      "farm animals",
+      ANIMALS.filter(({ kind }) => kind === "farm animal").map(({ name }) => plural(name)),
+    ),
     ...counts,
   ];
 }
@@ -128,7 +140,9 @@ export function instructionRows(seed: number): { train: InstructionRow[]; test: 
   const w = new Writer(new Random(seed));
   const shown = FACTS.find(({ topic, subject }) => topic === "job" && subject === SHOWN)!;
   const train: InstructionRow[] = [];
-  const test: InstructionRow[] = [{ instruction: w.say(shown.ask), input: "", output: answered(shown.topic, shown.answer) }];
+  const test: InstructionRow[] = [
+    { instruction: w.say(shown.ask), input: "", output: answered(shown.topic, shown.answer) },
+  ];
   for (const topic of TOPICS) {
     const [trained, held] = ROWS[topic];
     const facts = w.sample(

@@ -62,15 +62,28 @@ const statements: Piece = (w) =>
     .join(" ");
 
 const lesson: Piece = (w) => {
-  const v = { ...children(w, "A", "B", "C"), ...resident(w, "R", ["teacher", "librarian", "sailor", "shepherd", "clockmaker"]) };
+  const v = {
+    ...children(w, "A", "B", "C"),
+    ...resident(w, "R", ["teacher", "librarian", "sailor", "shepherd", "clockmaker"]),
+  };
   const names = w.sample(["A", "B", "C"] as const, 3);
   const asked = someFacts(w, w.between(2, 3), v.R).map(({ ask, answer }, i) => {
     const said = `"${w.say(answer).slice(0, -1)}," said $${names[i]!}.`;
     const praise = w.pick(["", "", ' "{That is right|Very good|Well done|Good}," said $R.', " $R {nodded|smiled}."]);
     return `"${w.say(ask)}" asked $R. ${said}${praise}`;
   });
-  const opening = w.pick(["$R the $R.job {sat|was sitting} with the children.", "It was {Monday|Tuesday|Thursday}, and the children {sat in a circle|were still sleepy}.", "$R had {a few|many|three} questions for $A, $B and $C."]);
-  const close = w.pick(["", "", "Then the bell rang.", "After that they all went home.", '"{Enough for today|Tomorrow we go on}," said $R.']);
+  const opening = w.pick([
+    "$R the $R.job {sat|was sitting} with the children.",
+    "It was {Monday|Tuesday|Thursday}, and the children {sat in a circle|were still sleepy}.",
+    "$R had {a few|many|three} questions for $A, $B and $C.",
+  ]);
+  const close = w.pick([
+    "",
+    "",
+    "Then the bell rang.",
+    "After that they all went home.",
+    '"{Enough for today|Tomorrow we go on}," said $R.',
+  ]);
   return w.say([opening, ...asked, close].join(" "), v);
 };
 
@@ -78,10 +91,25 @@ const curious: Piece = (w) => {
   const v = { ...children(w, "A"), ...resident(w) };
   const [fact, other] = someFacts(w, 2, v.R);
   const lines = [
-    w.pick(["$A {asks|asked} many questions.", "$A wanted to know everything.", "$A met $R the $R.job {in the street|at the market|by the river}."]),
+    w.pick([
+      "$A {asks|asked} many questions.",
+      "$A wanted to know everything.",
+      "$A met $R the $R.job {in the street|at the market|by the river}.",
+    ]),
     `"${w.say(fact!.ask)}" asked $A. "${w.say(fact!.answer)}" said $R.`.replace(/\." said/, '," said'),
-    ...(other === undefined ? [] : [`"And ${lowerAsk(w.say(other.ask))}" asked $A. "${w.say(other.answer)}" said $R.`.replace(/\." said/, '," said')]),
-    w.pick(['"{Thank you|Now I know that too}," said $A.', "$A thought about it all the way home.", '"You ask good questions," said $R.']),
+    ...(other === undefined
+      ? []
+      : [
+          `"And ${lowerAsk(w.say(other.ask))}" asked $A. "${w.say(other.answer)}" said $R.`.replace(
+            /\." said/,
+            '," said',
+          ),
+        ]),
+    w.pick([
+      '"{Thank you|Now I know that too}," said $A.',
+      "$A thought about it all the way home.",
+      '"You ask good questions," said $R.',
+    ]),
   ];
   return w.say(lines.join(" "), v);
 };
@@ -92,7 +120,17 @@ function lowerAsk(question: string): string {
 
 const aboutAnimal: Piece = (w) => {
   const a = w.pick(ANIMALS);
-  const v = { X: a.name, kind: a.kind, mark: a.mark, young: a.young, food: a.food, home: a.home, legs: a.legs, moves: third(a.moves), colour: a.colour };
+  const v = {
+    X: a.name,
+    kind: a.kind,
+    mark: a.mark,
+    young: a.young,
+    food: a.food,
+    home: a.home,
+    legs: a.legs,
+    moves: third(a.moves),
+    colour: a.colour,
+  };
   return w.say(
     [
       "{A $X is a $kind with $mark.|The $X is a $kind. It has $mark.}",
@@ -107,7 +145,15 @@ const aboutAnimal: Piece = (w) => {
         ],
         w.between(2, 4),
       ),
-      ...(w.chance(0.3) ? [w.pick(["Children like the $X very much.", "You can read about it in the library.", "Not everyone has seen one."])] : []),
+      ...(w.chance(0.3)
+        ? [
+            w.pick([
+              "Children like the $X very much.",
+              "You can read about it in the library.",
+              "Not everyone has seen one.",
+            ]),
+          ]
+        : []),
     ].join(" "),
     v,
   );
@@ -158,7 +204,13 @@ const aboutPlace: Piece = (w) => {
       `You can see ${p.see} ${p.at} the ${p.name}.`,
       `People go to the ${p.name} to ${p.does}.`,
       ...(who === undefined ? [] : [`A ${who.name} works there.`]),
-      w.pick(["It is open every day.", "In the evening it is quiet.", "Children like to go there.", "On Sundays many people come.", "It is older than anyone can remember."]),
+      w.pick([
+        "It is open every day.",
+        "In the evening it is quiet.",
+        "Children like to go there.",
+        "On Sundays many people come.",
+        "It is older than anyone can remember.",
+      ]),
     ].join(" "),
   );
 };
@@ -174,7 +226,9 @@ const contrast: Piece = (w) => {
           `A ${a!.name} ${third(a!.does)}, but a ${b!.name} ${third(b!.does)}.`,
           `A ${c!.name} needs ${c!.tool}, and a ${a!.name} needs ${a!.tool}.`,
           `A ${x!.name} lives ${x!.home}, but a ${y!.name} lives ${y!.home}.`,
-          x!.legs === y!.legs ? `A ${x!.name} and a ${y!.name} both have ${x!.legs} legs.` : `A ${x!.name} has ${x!.legs} legs, and a ${y!.name} has ${y!.legs} legs.`,
+          x!.legs === y!.legs
+            ? `A ${x!.name} and a ${y!.name} both have ${x!.legs} legs.`
+            : `A ${x!.name} has ${x!.legs} legs, and a ${y!.name} has ${y!.legs} legs.`,
           `We use a ${s!.name} to ${s!.use}, and a ${t!.name} to ${t!.use}.`,
           `{A ${s!.name} is not a ${t!.name}|Nobody uses a ${s!.name} to ${t!.use}}{, of course|}.`,
         ],
@@ -275,7 +329,9 @@ const lists: Piece = (w) => {
     .sample(kinds, w.between(1, 3))
     .map(([kind, members]) => {
       const some = listOf(w.sample<string>(members, 3));
-      return w.say(`{${some} are ${kind}.|Some ${kind} are ${some}.|There are many ${kind}: ${some}, for example.|Can you name three ${kind}? ${some}.}`);
+      return w.say(
+        `{${some} are ${kind}.|Some ${kind} are ${some}.|There are many ${kind}: ${some}, for example.|Can you name three ${kind}? ${some}.}`,
+      );
     })
     .join(" ");
 };
@@ -324,7 +380,12 @@ const meeting: Piece = (w) =>
         `"I am going to the {bakery|market|harbour|library}," said $A. "Will you come with me?" {"Not today," said $R. "A $R.job has no time."|"Yes, let us go," said $R, and they went together.}`,
         `"I am looking for {my brother|my ball|some work}," said $A. {"I cannot help you," said $R. "Ask at the town hall," said $R.|"Look near the fountain," said $R.}`,
       ]),
-      w.pick(["Then they said goodbye.", '"{Fair winds|Calm seas|Steady as she goes|Mind the tide}, $A," said $R.', '"See you tomorrow," said $A.', "It began to rain, and they both ran."]),
+      w.pick([
+        "Then they said goodbye.",
+        '"{Fair winds|Calm seas|Steady as she goes|Mind the tide}, $A," said $R.',
+        '"See you tomorrow," said $A.',
+        "It began to rain, and they both ran.",
+      ]),
     ].join(" "),
     { ...resident(w), ...children(w, "A") },
   );

@@ -2,7 +2,7 @@
 export const TOKENIZER = {
   seed: 1,
   /** Of generated text: enough for every word to occur many times. */
-  megabytes: 6,
+  megabytes: 4,
   /** Tokens, special ones included. */
   vocabulary: 2048,
 } as const;

@@ -1,52 +1,146 @@
 /** A method put on the layers of a model, under a name: its parameters, and the hook that runs it while tracing. */
-import { ConfigError } from "../errors.ts";
+import { ConfigError, listed } from "../errors.ts";
 import type { Value } from "../ir/graph.ts";
-import type { Layer, LayerHook, ParameterSpec, Tracing } from "../nn/module.ts";
+import { scalar } from "../ir/ops/constant.ts";
+import { greater } from "../ir/ops/greater.ts";
+import { reshape } from "../ir/ops/reshape.ts";
+import { where } from "../ir/ops/where.ts";
+import type { Layer, LayerCall, LayerHook, ParameterSpec, Tracing } from "../nn/module.ts";
 import { streamOf } from "../random.ts";
+import {
+  type AdaptableModel,
+  BIAS_MODES,
+  type BiasMode,
+  checkModules,
+  copiedBiases,
+  copiedModules,
+  type Copy,
+} from "./copies.ts";
 import type { Method } from "./method.ts";
-import { matchTargets, type TargetModules, targetNames } from "./targets.ts";
+import { configOn, unusedPatterns } from "./patterns.ts";
+import { matchTargets, shortNames, type TargetModules, targetNames, type TargetOptions } from "./targets.ts";
+
+/** What was asked for, as PEFT writes it. Names are PEFT's, in camelCase. */
+export interface Selection {
+  /** A pattern for whole names, or names and endings of names. */
+  readonly targetModules: string | readonly string[];
+  readonly excludeModules?: string | readonly string[];
+  readonly layersToTransform?: number | readonly number[];
+  readonly layersPattern?: string | readonly string[];
+  readonly modulesToSave: readonly string[];
+  readonly bias: BiasMode;
+  readonly ensureWeightTying: boolean;
+}
 
 /** An adapter whose method's configuration has type C. */
-export interface Adapter<C = unknown> {
+export interface Adapter<C = unknown> extends Selection {
   /** Default: "default", as in PEFT. */
   readonly name: string;
   readonly method: Method<C>;
   readonly config: C;
-  /** Which layers were asked for, as PEFT writes it: a pattern for whole names, or names and endings of names. */
-  readonly targetModules: string | readonly string[];
+  /** The model that it is for. */
+  readonly model: AdaptableModel;
   /** Layers that it works on, in the order of the model. */
-  readonly targets: readonly AdaptedLayer[];
-  /** All of its parameters, by the names of their states. */
+  readonly targets: readonly AdaptedLayer<C>[];
+  /** Its own versions of parameters of the base, by the names of those; see {@link resolveParameter}. */
+  readonly copies: ReadonlyMap<string, Copy>;
+  /** All that is trained, copies included, by the names of their states. */
   readonly parameters: readonly ParameterSpec[];
 }
 
-export interface AdaptedLayer {
+export interface AdaptedLayer<C = unknown> {
   readonly layer: Layer;
+  /** The method's configuration on this layer. */
+  readonly config: C;
   /** Parameter name relative to the layer, to the name of its state. */
   readonly states: ReadonlyMap<string, ParameterSpec>;
 }
 
-export interface AttachOptions<C> {
+export interface AttachOptions<C> extends TargetOptions {
   readonly name?: string;
+  /** Default: the model's own, or `all-linear`. */
   readonly targetModules?: TargetModules;
   readonly config?: Partial<C>;
+  /**
+   * Modules of which the adapter trains a copy: endings of their names, such as `lm_head` or `embed_tokens`, or of blocks.
+   * As in PEFT an ending need not begin after a dot: `norm` is every norm. They are never targets. Default: none.
+   */
+  readonly modulesToSave?: readonly string[];
+  /** Biases of which the adapter trains a copy. Default: `none`. */
+  readonly bias?: BiasMode;
+  /** A head that shares the embedding's table goes on sharing it when one of them is copied. Default: false, as in PEFT. */
+  readonly ensureWeightTying?: boolean;
 }
 
 /**
- * Puts a method on the layers that `targetModules` names (default `all-linear`).
- * @throws ConfigError if a target matches no layer, or the method cannot be put on one that does
+ * Puts a method on layers of a model. The parameters get their values from `initializeAdapter`, or from a file.
+ * @throws ConfigError if a target matches no layer, a module to save no module, a pattern no target, or the method cannot
+ *   be put on one of them
  */
-export function attach<C>(
-  layers: readonly Layer[],
-  method: Method<C>,
-  { name = "default", targetModules = "all-linear", config = {} }: AttachOptions<C> = {},
-): Adapter<C> {
-  const matched = matchTargets(layers, targetModules);
-  if (matched.length === 0) {
-    throw new ConfigError({ where: "target_modules", what: "there is no layer to adapt", got: String(targetModules) });
+export function attach<C>(model: AdaptableModel, method: Method<C>, options: AttachOptions<C> = {}): Adapter<C> {
+  const { name = "default", config = {}, modulesToSave = [], bias = "none", ensureWeightTying = false } = options;
+  const {
+    targetModules = model.defaultTargets ?? "all-linear",
+    excludeModules,
+    layersToTransform,
+    layersPattern,
+  } = options;
+  if (!BIAS_MODES.includes(bias)) {
+    throw new ConfigError({ where: "bias", what: "no such setting", got: bias, expected: BIAS_MODES.join(", ") });
   }
-  const written = targetNames(layers, matched, targetModules);
-  return adapterOn(matched, method, { name, targetModules: written, config: method.configure(config) });
+  checkModules(model, modulesToSave);
+  const modules = copiedModules(model, { name, bias, modulesToSave, ensureWeightTying });
+  const matched = matchTargets(model.layers, targetModules, options).filter(({ weight }) => !modules.has(weight));
+  if (matched.length === 0) {
+    throw new ConfigError({
+      where: "target_modules",
+      what: "there is no layer to adapt",
+      got: String(targetModules),
+      hint: "exclude_modules and modules_to_save win over target_modules",
+    });
+  }
+  if (ensureWeightTying) refuseTiedTargets(model, matched);
+  const configured = method.configure(config);
+  const unused = unusedPatterns(
+    configured,
+    matched.map((layer) => layer.name),
+  );
+  if (unused.length > 0) {
+    throw new ConfigError({
+      where: unused[0]!.setting,
+      what: `${listed(unused.map(({ pattern }) => `"${pattern}"`))}: no target's name ends like that`,
+      hint: `targets are ${listed(shortNames(model.layers, matched))}`,
+    });
+  }
+  const excluded =
+    excludeModules instanceof RegExp && excludeModules.flags !== ""
+      ? shortNames(model.layers, matchTargets(model.layers, excludeModules))
+      : excludeModules instanceof RegExp
+        ? excludeModules.source
+        : excludeModules;
+  return adapterOn(model, matched, method, {
+    name,
+    config: configured,
+    targetModules: targetNames(model.layers, matched, targetModules),
+    ...(excluded === undefined ? {} : { excludeModules: excluded }),
+    ...(layersToTransform === undefined ? {} : { layersToTransform }),
+    ...(layersPattern === undefined ? {} : { layersPattern }),
+    modulesToSave,
+    bias,
+    ensureWeightTying,
+    copies: new Map([...modules, ...copiedBiases(model, matched, { name, bias }, modules)]),
+  });
+}
+
+function refuseTiedTargets({ tied = {} }: AdaptableModel, targets: readonly Layer[]): void {
+  const shared = new Set(Object.entries(tied).flat());
+  const layer = targets.find(({ weight }) => shared.has(weight));
+  if (layer === undefined) return;
+  throw new ConfigError({
+    where: "ensure_weight_tying",
+    what: `not supported for targets, only for modules_to_save: "${layer.name}" shares its weight with another layer`,
+    hint: "leave the option out (the layer then gets an update of its own), or the layer out of the targets",
+  });
 }
 
 /**
@@ -54,21 +148,31 @@ export function attach<C>(
  * @throws ConfigError if the name cannot be part of a parameter's, or the method cannot be put on one of the layers
  */
 export function adapterOn<C>(
+  model: AdaptableModel,
   layers: readonly Layer[],
   method: Method<C>,
-  { name, targetModules, config }: Pick<Adapter<C>, "name" | "targetModules" | "config">,
+  options: Selection & Pick<Adapter<C>, "name" | "config" | "copies">,
 ): Adapter<C> {
+  const { name, config, copies } = options;
   if (name === "" || name.includes(".")) {
     throw new ConfigError({ where: "adapter", what: "not a name", got: name, expected: "a name without dots" });
   }
-  const targets = layers.map((layer): AdaptedLayer => {
+  const targets = layers.map((layer): AdaptedLayer<C> => {
+    const own = configOn(config, layer.name);
     const states = method
-      .parameters(layer, config)
+      .parameters(layer, own)
       .map((spec): [string, ParameterSpec] => [spec.name, { ...spec, name: stateName(layer.name, spec.name, name) }]);
-    return { layer, states: new Map(states) };
+    return { layer, config: own, states: new Map(states) };
   });
-  const parameters = targets.flatMap(({ states }) => [...states.values()]);
-  return { name, method, config, targetModules, targets, parameters };
+  // Of a copy that stands in for two parameters there is one state.
+  const copied = new Map([...copies.values()].flatMap((copy) => (copy.frozen === true ? [] : [[copy.name, copy]])));
+  const parameters = [...targets.flatMap(({ states }) => [...states.values()]), ...copied.values()];
+  return { ...options, method, model, targets, parameters };
+}
+
+/** All states of an adapter: what it trains, and copies that it does not. */
+export function adapterStates(adapter: Adapter): readonly ParameterSpec[] {
+  return [...new Map([...adapter.parameters, ...adapter.copies.values()].map((spec) => [spec.name, spec])).values()];
 }
 
 /** `fc1` and `lora_A.weight` of adapter `default`: `fc1.lora_A.default.weight`, as PEFT names it in memory. */
@@ -78,11 +182,49 @@ function stateName(layer: string, parameter: string, adapter: string): string {
 }
 
 /**
+ * Which state has the values of a parameter while adapters are on: the copy that one of them brings, or else the base's
+ * own, for which a tied name is looked up. For whoever implements {@link Tracing.parameter}.
+ * @param tied names that are not stored, to those that are
+ * @throws ConfigError if two adapters bring copies of one parameter
+ */
+export function resolveParameter(
+  adapters: readonly Pick<Adapter, "name" | "copies">[],
+  tied: Readonly<Record<string, string>> = {},
+): (name: string) => string {
+  const owners = new Map<string, string>();
+  for (const { name: adapter, copies } of adapters) {
+    for (const parameter of copies.keys()) {
+      const other = owners.get(parameter);
+      if (other !== undefined) {
+        throw new ConfigError({
+          where: "adapters",
+          what: `"${other}" and "${adapter}" both replace ${parameter}, and cannot be on together`,
+        });
+      }
+      owners.set(parameter, adapter);
+    }
+  }
+  const states = new Map(adapters.flatMap(({ copies }) => [...copies].map(([name, copy]) => [name, copy.name])));
+  return (name) => states.get(name) ?? (Object.hasOwn(tied, name) ? tied[name]! : name);
+}
+
+export interface HookOptions {
+  /** int32 scalar that changes with every step. Without it nothing is random, as outside training. */
+  readonly seed?: Value;
+  /**
+   * How much of an adapter each row gets, by its name: float32 [rows, 1]; 1 is all, 0 nothing, to the bit, and other
+   * numbers are weights. Rows are those that the layers see: the tokens of a batch one after the other, B · T of them
+   * (embeddings too), or the images. A layer that is given other rows, such as a head, needs a hook of its own. Adapters
+   * that are not mentioned are on. Copies of parameters know no gates: they are on where `resolveParameter` says so.
+   */
+  readonly gates?: ReadonlyMap<string, Value>;
+}
+
+/**
  * The hook that runs adapters, one after the other, on the layers that they target.
- * @param seed int32 scalar that changes with every step; without it nothing is random, as outside training
  * @throws ConfigError if two adapters have the same name
  */
-export function adapterHook(adapters: readonly Adapter[], seed?: Value): LayerHook {
+export function adapterHook(adapters: readonly Adapter[], { seed, gates }: HookOptions = {}): LayerHook {
   const names = adapters.map(({ name }) => name);
   const twice = names.find((name, i) => names.indexOf(name) < i);
   if (twice !== undefined) {
@@ -92,27 +234,43 @@ export function adapterHook(adapters: readonly Adapter[], seed?: Value): LayerHo
       hint: "give each adapter a name of its own",
     });
   }
+  const targets = adapters.map((adapter) => new Map(adapter.targets.map((target) => [target.layer.name, target])));
   return (call) => {
-    const working = adapters.flatMap((adapter) => {
-      const target = adapter.targets.find(({ layer }) => layer.name === call.layer.name);
+    const working = adapters.flatMap((adapter, i) => {
+      const target = targets[i]!.get(call.layer.name);
       return target === undefined ? [] : [{ adapter, target }];
     });
     return working.reduce<() => Value>(
-      (previous, { adapter, target }, i) => {
-        let output: Value | undefined;
-        return () =>
-          (output ??= adapter.method.forward({
+      (before, { adapter: { name, method }, target }, i) => {
+        const gate = gates?.get(name);
+        const previous = once(before);
+        return once(() => {
+          const output = method.forward({
             ...call,
-            config: adapter.config,
+            config: target.config,
             parameters: parameterValues(call.tracing, target),
             previous,
             first: i === 0,
-            ...(seed === undefined ? {} : { random: { seed, stream: streamOf(`${adapter.name}/${call.layer.name}`) } }),
-          }));
+            ...(gate === undefined || method.gated !== true ? {} : { gate }),
+            ...(seed === undefined ? {} : { random: { seed, stream: streamOf(`${name}/${call.layer.name}`) } }),
+          });
+          return gate === undefined || method.gated === true ? output : chosen(call, gate, output, previous());
+        });
       },
       () => call.output(),
     )();
   };
+}
+
+/** `output` in rows with a gate above 0, `previous` in the others. */
+function chosen({ layer, x }: LayerCall, gate: Value, output: Value, previous: Value): Value {
+  const perRow = layer.kind === "embedding" ? [...x.type.shape, 1] : layer.kind === "conv2d" ? [-1, 1, 1, 1] : [-1, 1];
+  return where(greater(reshape(gate, perRow), scalar(gate.graph, 0)), output, previous);
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
 }
 
 /** Values of an adapted layer's parameters, by their relative names. */

@@ -11,8 +11,16 @@ export interface MethodConfig {
   readonly r: number;
   /** Scales the update: scaling = alpha / r. */
   readonly alpha: number;
+  /**
+   * Ranks of single layers, by regular expressions of Python for their names or what follows a dot in them; the first
+   * that matches counts. Default: none.
+   */
+  readonly rankPattern?: Readonly<Record<string, number>>;
+  /** The same for alpha. Default: none. */
+  readonly alphaPattern?: Readonly<Record<string, number>>;
 }
 
+/** Configurations that a method is given for a layer have that layer's rank and alpha already. */
 export interface Method<C> {
   /** Registry name, and PEFT's `peft_type` in lower case. */
   readonly name: string;
@@ -35,6 +43,15 @@ export interface Method<C> {
    */
   merged?(call: MergeCall<C>): Value;
   readonly unmergeable?: string;
+  /** The bias that goes with `merged`; undefined leaves it as it is. Absent: it always is. */
+  mergedBias?(call: BiasMergeCall<C>): Value | undefined;
+  /**
+   * Whether `forward` honours `call.gate` itself. Absent: rows whose gate is not above 0 are given what was there before,
+   * and the weight of a gate has no effect.
+   */
+  readonly gated?: true;
+  /** Whether an adapted layer computes what it did before, given the values of the parameters. Absent: nobody can tell. */
+  isIdle?(parameters: Readonly<Record<string, ArrayLike<number>>>): boolean;
 }
 
 /** A call of a layer, with the adapter's own parameters. */
@@ -51,12 +68,22 @@ export interface AdapterCall<C> extends LayerCall {
   previous(): Value;
   /** Whether no adapter comes before this one. Only then may a method replace the layer's product by another one. */
   readonly first: boolean;
+  /**
+   * How much of the update each row of x gets, float32 [rows, 1]: 0 for nothing, 1 for all of it. Rows are tokens on linear
+   * layers and embeddings, images on convolutions. Absent: 1.
+   */
+  readonly gate?: Value;
 }
 
 export interface MergeCall<C> {
   readonly layer: Layer;
   readonly config: C;
   readonly parameters: Readonly<Record<string, Value>>;
-  /** The layer's weight W. */
+  /** The layer's weight W, as it is stored. */
   readonly weight: Value;
+}
+
+export interface BiasMergeCall<C> extends Omit<MergeCall<C>, "weight"> {
+  /** The layer's bias; undefined if it has none. */
+  readonly bias: Value | undefined;
 }

@@ -1,4 +1,5 @@
 /** The kinds of repositories, and which of their files are needed. Never a pickle: loading one runs its code. */
+import { TEMPLATE_FOLDER, TEXT_FILES } from "../data/text-files.ts";
 import { convertHint } from "../formats/safetensors/other-formats.ts";
 import { matchesGlob } from "./glob.ts";
 
@@ -9,22 +10,6 @@ export const MARKER: Readonly<Partial<Record<RepoKind, string>>> = {
   model: "config.json",
   adapter: "adapter_config.json",
 };
-
-/** What a tokenizer and its template are made of, over the years. */
-export const TEXT_FILES = [
-  "tokenizer.json",
-  "tokenizer_config.json",
-  "tokenizer.model",
-  "special_tokens_map.json",
-  "added_tokens.json",
-  "vocab.json",
-  "vocab.txt",
-  "merges.txt",
-  "chat_template.json",
-  "chat_template.jinja",
-];
-/** Folder of the templates of a model that has several. */
-export const TEMPLATE_FOLDER = "additional_chat_templates";
 
 const SINGLE = "model.safetensors";
 const SHARDS = ["model.safetensors.index.json", "model-*-of-*.safetensors"];

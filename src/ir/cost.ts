@@ -14,6 +14,13 @@ function nodeFlops(node: Node, sizes: DimSizes): number {
     const runs = node.inputs[0]!.type.shape[0]!.size!;
     return runs * matmulFlops((node.attrs as MapRowsAttrs).body, sizes);
   }
+  if (node.op.name === "attention") {
+    // Scores and their sums of values: T · S products of Dh and of Dv numbers per head.
+    const [q, , v] = node.inputs;
+    const [B, H, T, Dh] = sizesOf(q!.type.shape, sizes) as [number, number, number, number];
+    const [, , S, Dv] = sizesOf(v!.type.shape, sizes) as [number, number, number, number];
+    return 2 * B * H * T * S * (Dh + Dv);
+  }
   if (node.op.name !== "matmul" && node.op.name !== "gemm") return 0;
   const [a] = node.inputs;
   const inner = sizesOf(a!.type.shape, sizes).at((node.attrs as MatMulAttrs).transA ? -2 : -1)!;

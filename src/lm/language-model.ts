@@ -6,7 +6,7 @@
  * nothing else. An adapter that brings copies of whole parameters (`modules_to_save`, biases) cannot be gated; it has
  * graphs of its own while it is on.
  */
-import { type Adapter, adapterHook, resolveParameter } from "../adapters/adapter.ts";
+import { type Adapter, adapterHook, adapterStates, resolveParameter } from "../adapters/adapter.ts";
 import { ConfigError, listed } from "../errors.ts";
 import { Graph, type Value } from "../ir/graph.ts";
 import { expand } from "../ir/ops/expand.ts";
@@ -65,7 +65,7 @@ export class LanguageModel {
     const adapter = this.adapter(name);
     await this.changed();
     this.#adapters.delete(name);
-    for (const spec of adapter.parameters) await this.device.free(spec.name);
+    for (const spec of adapterStates(adapter)) await this.device.free(spec.name);
   }
 
   /** @throws ConfigError naming the nearest one */

@@ -31,7 +31,7 @@ import { Random } from "../random.ts";
 import { interpDevice, interpret } from "../runtime/interp.ts";
 import { ortDevice } from "../runtime/node/device-node.ts";
 import type { Device, Tensor } from "../runtime/runtime.ts";
-import { initializeParameters } from "../train/parameters.ts";
+import { initializeParameters } from "../parameters.ts";
 import { scalarTensor, Stepper } from "../train/stepper.ts";
 import {
   batchOf,

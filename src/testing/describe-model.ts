@@ -7,7 +7,7 @@
  */
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { readModelConfig } from "../formats/model/config.ts";
 import { openCheckpoint } from "../formats/safetensors/index.ts";
@@ -76,7 +76,7 @@ interface GoldenBatch {
 export function describeModel(family: ModelFamily, folders: readonly string[]): void {
   describe(family.modelType, () => {
     for (const folder of folders) {
-      describe(folder.split("/").at(-1)!, () => {
+      describe(basename(folder), () => {
         let golden: GoldenLm;
         before(async () => {
           golden = await readGolden(family, folder);

@@ -8,7 +8,7 @@ import { dim, shapeOf } from "../ir/shape.ts";
 import type { Rows } from "../lm/sequence.ts";
 import { sequenceFeeds, wholeSequence } from "../lm/sequence.ts";
 import type { Tracing } from "../nn/module.ts";
-import type { Trainable } from "./trainable.ts";
+import type { Trainable } from "../lm/trainable.ts";
 
 export interface Diagnosis {
   /** Name of the first layer or block whose output is not finite. Absent: all of them are. */

@@ -37,7 +37,7 @@ import {
   type TrainingState,
   writeTrainingState,
 } from "./run/training-state.ts";
-import { countTrainable, type Trainable } from "./trainable.ts";
+import { countTrainable, type Trainable } from "../lm/trainable.ts";
 
 /** A row as a caller has it. */
 export interface TrainRow {

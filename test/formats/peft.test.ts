@@ -15,7 +15,7 @@ import { openSafetensors } from "../../src/formats/safetensors/index.ts";
 import { interpDevice } from "../../src/runtime/interp.ts";
 import type { Device, Tensor } from "../../src/runtime/runtime.ts";
 import { convRig, logitsOf, mlpRig, scatterParameters } from "../../src/testing/method-rig.ts";
-import { initializeParameters } from "../../src/train/parameters.ts";
+import { initializeParameters } from "../../src/parameters.ts";
 
 interface Golden {
   readonly shape: readonly number[];

@@ -112,7 +112,7 @@ suite("a model of the hub", () => {
     assert.ok(last.totalBytes > WEIGHTS.length && last.totalBytes < WEIGHTS.length + 200);
   });
 
-  test("goes on where a connection was cut, in this call and after a stop", async () => {
+  test("goes on after a stop, with the bytes that are missing", async () => {
     const half = WEIGHTS.length / 2;
     const stop = new AbortController();
     hub.intercept = (request, response) => {
@@ -132,7 +132,11 @@ suite("a model of the hub", () => {
     hub.asked = [];
     const { dir } = await resolve();
     assert.deepEqual(await readFile(join(dir, "model.safetensors")), WEIGHTS);
-    assert.deepEqual(hub.asked.at(-1)?.range, `bytes=${half}-`);
+    const weights = hub.asked.filter(({ path }) => path === `/${hash("sha256", WEIGHTS)}`);
+    assert.deepEqual(
+      weights.map(({ range }) => range),
+      [`bytes=${half}-`],
+    );
   });
 
   test("bytes with a wrong checksum never get the name", async () => {

@@ -36,16 +36,16 @@ test("every token gets its row, and the row gets the sum of its tokens' derivati
 });
 
 test("adapters see tokens and table, and replace the output", () => {
-  const { layer, forward } = embedding("e", 5, 2);
-  assert.deepEqual(layer, { kind: "embedding", name: "e", weight: "e.weight", inFeatures: 5, outFeatures: 2 });
+  const table = embedding("e", 5, 2);
+  assert.deepEqual(table.layer, { kind: "embedding", name: "e", weight: "e.weight", inFeatures: 5, outFeatures: 2 });
   const { graph, tokens } = traced();
   const calls: LayerCall[] = [];
   const adapt = (call: LayerCall) => {
     calls.push(call);
     return affine(call.output(), 10);
   };
-  graph.output("y", forward({ ...tracingOf(graph), adapt }, tokens));
-  assert.equal(calls[0]!.layer, layer);
+  graph.output("y", table.forward({ ...tracingOf(graph), adapt }, tokens));
+  assert.equal(calls[0]!.layer, table.layer);
   assert.equal(calls[0]!.x, tokens);
   assert.deepEqual([...interpret(graph, inputs).outputs["y"]!.data], [90, 100, 10, 20, 30, 40, 30, 40, 30, 40, 70, 80]);
 });

@@ -5,7 +5,7 @@ import { ConfigError } from "../../src/errors.ts";
 import { adam } from "../../src/optim/adam.ts";
 import { ortDevice } from "../../src/runtime/node/device-node.ts";
 import { batchOf, lossOf, mlpRig, readAll, scatterParameters } from "../../src/testing/method-rig.ts";
-import { freezeByName } from "../../src/train/parameters.ts";
+import { freezeByName } from "../../src/parameters.ts";
 import { Stepper } from "../../src/train/stepper.ts";
 import { trainingGraph } from "../../src/train/training-graph.ts";
 

@@ -71,9 +71,14 @@ export function animals(w: Writer, ...prefixes: string[]): Values {
   ) as Values;
 }
 
-/** Something to eat that is counted: `$food` ("a plum", with its article) and `$foodname`. */
+/** What can be cut in two and eaten at once. */
+const SHARED = "apple pear plum banana peach melon carrot tomato cucumber egg pancake bread cheese chocolate".split(
+  " ",
+);
+
+/** Something to eat: `$food` ("a plum", with its article) and `$foodname`. */
 export function food(w: Writer): Values {
-  const { name, count } = w.pick(FOODS.filter(({ kind }) => kind !== "drink"));
+  const { name, count } = w.pick(FOODS.filter((each) => SHARED.includes(each.name)));
   return { foodname: name, food: count === "one" ? `${article(name)} ${name}` : `some ${name}` };
 }
 

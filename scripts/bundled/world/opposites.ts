@@ -21,11 +21,11 @@ wet | dry | the towel is *
 clean | dirty | the floor is *
 hard | soft | the bed is *
 loud | quiet | the music is *
-happy | sad | the boy is *
-rich | poor | the king is *
+happy | sad | the dog is *
+rich | poor | the town is *
 strong | weak | the rope is *
 brave | afraid | the dog is *
-kind | cruel | the man is *
+kind | cruel | the sea is *
 clever | foolish | the fox is *
 early | late | the bus is *
 open | closed | the door is *
@@ -39,7 +39,7 @@ right | wrong | the answer is *
 easy | difficult | the puzzle is *
 cheap | expensive | the hat is *
 sick | healthy | the lamb is *
-awake | asleep | the baby is *
+awake | asleep | the owl is *
 alive | dead | the tree is *
 calm | stormy | the sea is *
 straight | crooked | the path is *

@@ -74,7 +74,6 @@ drum        | instrument        | make loud music           | wood and skin | in
 flute       | instrument        | play soft music           | wood          | in a small case
 violin      | instrument        | play sweet music          | wood          | in a velvet case
 fence       | thing             | keep sheep in the meadow  | wood          | around the field
-bridge      | thing             | cross a river             | stone         | over the river
 stove       | machine           | cook food                 | iron          | in the kitchen
 oven        | machine           | bake bread                | brick         | in the bakery
 sponge      | soft thing        | wash your face            | rubber        | in the bathroom

@@ -20,7 +20,7 @@ import { adam } from "../../optim/adam.ts";
 import { ortDevice } from "../../runtime/node/device-node.ts";
 import type { Device, EngineDevice } from "../../runtime/runtime.ts";
 import { type Fit, fitImages, type ImageModel, type Predictions, predictImages } from "../../train/image-classifier.ts";
-import { freezeByName, initializeParameters } from "../../train/parameters.ts";
+import { freezeByName, initializeParameters } from "../../parameters.ts";
 import { showImages } from "../terminal/image.ts";
 import { Progress } from "../terminal/progress.ts";
 import { table } from "../terminal/table.ts";

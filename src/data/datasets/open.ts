@@ -50,6 +50,10 @@ export interface OpenedDatasets {
   /** With `evalDataset`, `valSize`, or a folder that has a validation split of its own. Never mixed: one data set after the other. */
   readonly validation?: DatasetStream;
   readonly sources: readonly DatasetSummary[];
+  /** Every file that is read. */
+  readonly files: readonly string[];
+  /** All that decides which rows there are, besides what is in the files: equal texts mean equal rows. */
+  readonly recipe: string;
 }
 
 /**
@@ -91,6 +95,7 @@ export async function openDatasets(options: OpenDatasetsOptions): Promise<Opened
       train: new MixedStream(parts(0), mix),
       validation: new MixedStream(parts(1), { strategy: "concat", seed }),
       sources: train.map((source) => summary(source, "train")),
+      ...contentOf(options, train, []),
     };
   }
   const validation =
@@ -104,6 +109,25 @@ export async function openDatasets(options: OpenDatasetsOptions): Promise<Opened
       ...train.map((source) => summary(source, "train")),
       ...validation.map((source) => summary(source, "validation")),
     ],
+    ...contentOf(options, train, validation),
+  };
+}
+
+function contentOf(
+  options: OpenDatasetsOptions,
+  ...parts: readonly (readonly DatasetSource[])[]
+): Pick<OpenedDatasets, "files" | "recipe"> {
+  const described = parts.map((sources) =>
+    sources.map(({ dataset, mapping: { format, columns, tags } }) => {
+      const { name, files, numSamples } = dataset;
+      return { name, files, numSamples, format: format.name, columns, tags: { ...tags, kinds: [...tags.kinds] } };
+    }),
+  );
+  const { stage, maxSamples, valSize, mixStrategy, interleaveProbs, seed } = options;
+  const choices = { stage, maxSamples, valSize, mixStrategy, interleaveProbs, seed };
+  return {
+    files: [...new Set(parts.flat().flatMap(({ dataset }) => dataset.files))],
+    recipe: JSON.stringify([choices, described]),
   };
 }
 
@@ -177,26 +201,23 @@ async function validationMasks(
   return counts.map((count) => all.subarray(start, (start += count)));
 }
 
-/** A stream of one data set. */
-type Part = DatasetStream;
-
-function whole(source: DatasetSource): Part {
+function whole(source: DatasetSource): DatasetStream {
   return { [Symbol.asyncIterator]: () => source.rows(), count: () => source.count() };
 }
 
 /** The rows whose mask is `value`. */
-function part(source: DatasetSource, mask: Uint8Array, value: 0 | 1): Part {
+function part(source: DatasetSource, mask: Uint8Array, value: 0 | 1): DatasetStream {
   const chosen = value === 1 ? mask : mask.map((bit) => 1 - bit);
   const count = chosen.reduce((sum, bit) => sum + bit, 0);
-  return { [Symbol.asyncIterator]: () => source.rows(chosen), count: () => Promise.resolve(count) };
+  return { [Symbol.asyncIterator]: () => source.rows(chosen, value === 1), count: () => Promise.resolve(count) };
 }
 
 class MixedStream implements DatasetStream {
-  readonly #parts: readonly Part[];
+  readonly #parts: readonly DatasetStream[];
   readonly #mix: MixOptions;
   #count: Promise<number> | undefined;
 
-  constructor(parts: readonly Part[], mix: MixOptions) {
+  constructor(parts: readonly DatasetStream[], mix: MixOptions) {
     this.#parts = parts;
     this.#mix = mix;
   }

@@ -67,9 +67,10 @@ export class DatasetSource {
   /**
    * The rows in the order of the files.
    * @param mask [count] which rows to give: those where it is 1. Default: all
-   * @throws DataError when a file cannot be read, or when every row is bad and `mask` is not given
+   * @param mayBeBad whether it is no error when every row is bad; a few rows to validate on may be, by chance
+   * @throws DataError when a file cannot be read, or when every row is bad
    */
-  async *rows(mask?: Uint8Array): AsyncGenerator<Row, void, void> {
+  async *rows(mask?: Uint8Array, mayBeBad = false): AsyncGenerator<Row, void, void> {
     const { name } = this.dataset;
     const last = mask?.lastIndexOf(1) ?? Infinity;
     if (last < 0) return;
@@ -85,8 +86,7 @@ export class DatasetSource {
       yield row;
       if (index >= last) break;
     }
-    // The rows of a mask may be few, and all bad by chance.
-    if (good === 0 && mask === undefined) throw this.#allBad(reasons);
+    if (good === 0 && !mayBeBad) throw this.#allBad(reasons);
   }
 
   #allBad(reasons: readonly string[]): DataError {

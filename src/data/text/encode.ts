@@ -193,21 +193,23 @@ async function turnsOf(
 ): Promise<Turn[]> {
   const pieces: string[] = [];
   let at = 0;
-  for (const { message, start, end } of spans) {
+  for (const { message, start, end, stop = "" } of spans) {
     // What follows the last word of the question, so that cutting can leave it in its place.
     const words = messages[message - 1]?.content.trim() ?? "";
     const asked = words === "" ? -1 : text.lastIndexOf(words, start - words.length);
     const closing = asked < at ? "" : text.slice(asked + words.length, start);
-    pieces.push(text.slice(at, start), closing, text.slice(start, end));
+    pieces.push(text.slice(at, start), closing, text.slice(start, end - stop.length));
     at = end;
   }
   const ids = await encodePieces(pieces, tokenizer);
-  return spans.map(({ hasStop }, i) => {
+  return spans.map(({ stop }, i) => {
     const [source, closing, answer] = ids.slice(3 * i, 3 * i + 3) as [Int32Array, Int32Array, Int32Array];
-    const eos = hasStop || tokenizer.eosId === undefined ? [] : [tokenizer.eosId];
+    // By its id: some tokenizers do not find their own token behind a word.
+    const end = stop === undefined ? tokenizer.eosId : tokenizer.idOf(stop);
+    const stopIds = Int32Array.from(end === undefined ? [] : [end]);
     return {
       source,
-      target: concatenate([answer, Int32Array.from(eos)]),
+      target: concatenate([answer, stopIds]),
       closing: Math.min(closing.length, source.length),
     };
   });
@@ -275,7 +277,7 @@ function remarksOf(spans: readonly AnswerSpan[], isShortened: boolean, { eosId }
   return [
     ...(spans.some(({ isRewritten }) => isRewritten) ? (["history-rewritten"] as const) : []),
     ...(spans.some(({ hasOtherPrompt }) => hasOtherPrompt) ? (["prompt-differs"] as const) : []),
-    ...(eosId !== undefined && spans.some(({ hasStop }) => !hasStop) ? (["eos-appended"] as const) : []),
+    ...(eosId !== undefined && spans.some(({ stop }) => stop === undefined) ? (["eos-appended"] as const) : []),
     ...(isShortened ? (["unanswered-dropped"] as const) : []),
   ];
 }

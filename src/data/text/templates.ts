@@ -146,9 +146,10 @@ function stopsOf(tokenizer: Tokenizer, name: string, { stops = [] }: TemplateSlo
 }
 
 const QUESTION = MARK;
+const ANSWER = "An answer.";
 const TURNS: readonly Message[] = [
   { role: "user", content: QUESTION },
-  { role: "assistant", content: "An answer." },
+  { role: "assistant", content: ANSWER },
   { role: "user", content: "Another question?" },
 ];
 
@@ -181,8 +182,8 @@ function agreement(tokenizer: Tokenizer, name: string, own: JinjaTemplate, named
     throw new ConfigError({
       where: "template",
       what: `"${name}" is not what the chat template of the model writes`,
-      got: JSON.stringify(differs.theirs.text),
-      expected: JSON.stringify(differs.mine.text),
+      got: forPerson(differs.theirs.text),
+      expected: forPerson(differs.mine.text),
       hint:
         "leave `template` out to train with the model's own, which every other program uses; " +
         `or set \`template_override: true\` to train with "${name}" and save it with the adapter`,
@@ -197,6 +198,10 @@ function agreement(tokenizer: Tokenizer, name: string, own: JinjaTemplate, named
   return `the model's own chat template is used: it begins with ${begins(head.mine.text)}, "${name}" with ${begins(head.theirs.text)}`;
 }
 
+function forPerson(text: string): string {
+  return JSON.stringify(text.replaceAll(QUESTION, "A question?"));
+}
+
 /** The text from the first question on: a default system prompt is before it. */
 function fromQuestion(text: string): string {
   return text.slice(Math.max(0, text.indexOf(QUESTION)));
@@ -204,7 +209,7 @@ function fromQuestion(text: string): string {
 
 /** Nothing after the end of an answer is trained on. */
 function untilStop(text: string, stop: string | undefined): string {
-  const at = stop === undefined ? -1 : text.indexOf(stop);
+  const at = stop === undefined ? -1 : text.indexOf(stop, text.indexOf(ANSWER));
   return at < 0 ? text : text.slice(0, at + stop!.length);
 }
 

@@ -84,12 +84,14 @@ export function asRecord(value: unknown): JsonRecord {
   return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonRecord) : {};
 }
 
+const PLAIN_TOKEN = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: false };
+
 /** Tokens that only `tokenizer_config.json` knows are part of the tokenizer all the same. */
 function withAddedTokens(definition: JsonRecord, config: JsonRecord): JsonRecord {
   const list = Array.isArray(definition["added_tokens"]) ? (definition["added_tokens"] as unknown[]) : [];
   const have = new Set(addedTokens(definition).map(({ content }) => content));
   const missing = Object.entries(asRecord(config["added_tokens_decoder"]))
-    .map(([id, token]) => ({ normalized: false, content: "", ...asRecord(token), id: Number(id) }))
+    .map(([id, token]) => ({ ...PLAIN_TOKEN, content: "", ...asRecord(token), id: Number(id) }))
     .filter(({ content }) => content !== "" && !have.has(content));
   return missing.length === 0 ? definition : { ...definition, added_tokens: [...list, ...missing] };
 }
@@ -202,12 +204,9 @@ async function definitionFromMerges(
     truncation: null,
     padding: null,
     added_tokens: [...known, ...Object.entries(addedTokens)].map(([content, id]) => ({
+      ...PLAIN_TOKEN,
       id,
       content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
       special: true,
     })),
     normalizer: isQwen ? { type: "NFC" } : null,

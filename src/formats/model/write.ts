@@ -5,8 +5,8 @@
 import { randomBytes } from "node:crypto";
 import { copyFile, mkdir, readdir, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { TEMPLATE_FOLDER, TEXT_FILES } from "../../data/text-files.ts";
 import { ConfigError, listed } from "../../errors.ts";
-import { TEMPLATE_FOLDER, TEXT_FILES } from "../../hub/kind.ts";
 import { encodeFloat32, openCheckpoint, type TensorToWrite, writeSharded } from "../safetensors/index.ts";
 import { asFormatError } from "../safetensors/source.ts";
 import type { JsonValue } from "../peft/json-object.ts";

@@ -2,7 +2,8 @@
  * Loss per row: -ln softmax(logits)[label], and 0 where the label is `ignoreIndex`.
  *
  * Shapes: logits [N, V], labels [N], loss [N]. A second output, kept for the derivative: ln softmax(logits) [N, V].
- * dlogits = (softmax(logits) - onehot(label)) · dloss, by comparison with 0 … V - 1, without a scatter.
+ * dlogits = (softmax(logits) - onehot(label)) · dloss. The 1 is taken off at the label alone, which costs no pass over
+ * [N, V]; and the factor of a row is moved past the product of matrices that follows (ir/passes/move-row-scales.ts).
  *
  * A label that is neither a class nor `ignoreIndex` makes the loss of its row NaN, and its derivative too: it can be
  * overlooked no more than it can read another row's memory.
@@ -10,21 +11,21 @@
 import { ShapeError } from "../../errors.ts";
 import { apply, type Value } from "../graph.ts";
 import type { Op } from "../op.ts";
-import { knownSizes, printShape, sameDim } from "../shape.ts";
-import { cast } from "./cast.ts";
+import { dim, knownSizes, printShape, sameDim } from "../shape.ts";
+import { addAtElements } from "./add-at-elements.ts";
 import { scalar } from "./constant.ts";
 import { expectArity } from "./elementwise.ts";
 import { equal } from "./equal.ts";
 import { exp } from "./exp.ts";
+import { expand } from "./expand.ts";
 import { expectFloat } from "./expect-float.ts";
 import { expectIndices } from "./indices.ts";
 import { less } from "./less.ts";
 import { emitLogSoftmax } from "./log-softmax.ts";
+import { maximum } from "./maximum.ts";
 import { mul } from "./mul.ts";
-import { range } from "./range.ts";
 import { reshape } from "./reshape.ts";
 import { logSoftmaxOf } from "./softmax.ts";
-import { sub } from "./sub.ts";
 import { where } from "./where.ts";
 
 type CrossEntropyAttrs = { readonly ignoreIndex: number };
@@ -84,9 +85,11 @@ export const softmaxCrossEntropyOp: Op<CrossEntropyAttrs> = {
     const checked = where(less(labels!, label(shape[1]!.size!)), dLoss!, number(NaN));
     const nothing = equal(labels!, label(ignoreIndex));
     const perRow = where(nothing, number(0), where(less(labels!, label(0)), number(NaN), checked)); // [N]
-    const classes = range(graph, shape[1]!, labels!.type.dtype); // [V]
-    const oneHot = cast(equal(reshape(labels!, [shape[0]!, 1]), classes), dtype); // [N, V]
-    return [mul(sub(exp(logs!), oneHot), reshape(perRow, [shape[0]!, 1])), undefined];
+    // Where a label is no class, any column will do: the row becomes 0 or NaN.
+    const column = where(less(labels!, label(shape[1]!.size!)), maximum(labels!, label(0)), label(0));
+    const taken = expand(scalar(graph, -1, dtype), [shape[0]!, dim(1)]);
+    const difference = addAtElements(exp(logs!), taken, reshape(column, [shape[0]!, 1]), 1); // [N, V]
+    return [mul(difference, reshape(perRow, [shape[0]!, 1])), undefined];
   },
 };
 

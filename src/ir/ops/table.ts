@@ -50,6 +50,7 @@ export { pad, padOp } from "./pad.ts";
 export { gather, gatherOp } from "./gather.ts";
 export { gatherElements, gatherElementsOp } from "./gather-elements.ts";
 export { scatterAdd, scatterAddOp } from "./scatter-add.ts";
+export { addAtElements, addAtElementsOp } from "./add-at-elements.ts";
 export { scatterElementsAdd, scatterElementsAddOp } from "./scatter-elements-add.ts";
 
 // Reductions
@@ -67,6 +68,7 @@ export { avgPool, avgPoolOp } from "./avg-pool.ts";
 export { maxPool, maxPoolOp, maxPoolPositionsOp } from "./max-pool.ts";
 export { layerNormalization, layerNormalizationOp } from "./layer-normalization.ts";
 export { rmsNorm, rmsNormOp } from "./rms-norm.ts";
+export { attention, attentionOp } from "./attention.ts";
 export { softmax, softmaxOp } from "./softmax.ts";
 export { logSoftmax, logSoftmaxOp } from "./log-softmax.ts";
 export { softmaxCrossEntropy, softmaxCrossEntropyOp } from "./softmax-cross-entropy.ts";

@@ -5,6 +5,7 @@ import { removeDeadCode } from "./dead-code.ts";
 import { foldConstants } from "./fold-constants.ts";
 import { fuseGemm } from "./fuse-gemm.ts";
 import { orderInPlace } from "./in-place.ts";
+import { moveRowScales } from "./move-row-scales.ts";
 import { reassociate } from "./reassociate.ts";
 import { tileUpdates } from "./tile-updates.ts";
 
@@ -21,6 +22,7 @@ export function optimize(graph: Graph, { device, typicalSizes, reassociate: reor
   let result = removeDeadCode(graph);
   result = foldConstants(result);
   result = mergeCommonSubexpressions(result);
+  result = moveRowScales(result, typicalSizes);
   if (reorder) result = reassociate(result, typicalSizes);
   result = mergeCommonSubexpressions(result);
   if (device === "cpu") result = tileUpdates(orderInPlace(result));

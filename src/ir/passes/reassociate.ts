@@ -11,9 +11,7 @@ import { mul } from "../ops/mul.ts";
 import { type DimSizes, sizeOf } from "../shape.ts";
 import { removeDeadCode } from "./dead-code.ts";
 import { readers, rewrite } from "./rewrite.ts";
-
-/** A size for names that nothing is known about: more than any rank, about a small batch of sequences. */
-const UNKNOWN_SIZE = 512;
+import { sizesForChoices } from "./typical-sizes.ts";
 
 /** A matrix, or its transpose, read by a product. */
 interface Factor {
@@ -46,7 +44,7 @@ export function reassociate(graph: Graph, typicalSizes: DimSizes): Graph {
 function findChains(graph: Graph, typicalSizes: DimSizes): Map<Node, Chain> {
   const readersOf = readers(graph);
   const kept = new Set([...graph.outputs.values(), ...graph.updates.values()]);
-  const sizes = new Proxy(typicalSizes, { get: (known, name: string) => known[name] ?? UNKNOWN_SIZE });
+  const sizes = sizesForChoices(typicalSizes);
   const size = (factor: Factor, axis: 0 | 1) =>
     sizeOf(factor.value.type.shape[factor.transposed ? 1 - axis : axis]!, sizes);
   /** Multiplications in both orders, and in the outer product of the present one. */

@@ -316,6 +316,9 @@ suite("bad rows", () => {
       "bad.jsonl",
       jsonLines(Array.from({ length: 9 }, () => ({ prompt: "a", completion: "" }))),
     );
+    const split = await openDatasets({ dataset: path, valSize: 2 });
+    assert.match(await complaint(all(split.train)), /no record can be trained on/);
+    assert.equal((await all(split.validation!)).length, 2);
     const { train } = await openDatasets({ dataset: path });
     const message = (await complaint(all(train))).replaceAll(path, "bad.jsonl");
     assert.match(

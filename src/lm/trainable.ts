@@ -1,6 +1,8 @@
 /** What a run trains: an adapter on a frozen model, or weights of the model itself. */
 import type { Adapter } from "../adapters/adapter.ts";
-import type { LanguageModel } from "../lm/language-model.ts";
+import { openCheckpoint } from "../formats/safetensors/index.ts";
+import type { CausalLMModel } from "./causal-lm-model.ts";
+import type { LanguageModel } from "./language-model.ts";
 import { countElements, type ParameterSpec } from "../nn/module.ts";
 
 export interface Trainable {
@@ -15,6 +17,47 @@ export interface Trainable {
   save(dir: string): Promise<void>;
   /** Puts what `save` wrote back on the device, bit for bit. */
   restore(dir: string): Promise<void>;
+}
+
+/** The weights of a model: all of them, or those that are named. Saved as a whole model, in float32. */
+export function weightsTrainable(model: CausalLMModel, names?: ReadonlySet<string>): Trainable {
+  const { language } = model;
+  const { parameters } = language.model;
+  const trained = names === undefined ? parameters : parameters.filter(({ name }) => names.has(name));
+  return {
+    language,
+    what: trained.length === parameters.length ? "all weights" : `${trained.length} of ${parameters.length} weights`,
+    trained,
+    adapters: [],
+    save: (dir) => model.savePretrained(dir, { dtype: "float32" }),
+    async restore(dir) {
+      const checkpoint = await openCheckpoint(dir);
+      try {
+        for (const { name, shape } of trained) {
+          const data = await checkpoint.readFloat32(name);
+          await language.device.write(name, { dtype: "float32", shape, data });
+        }
+      } finally {
+        await checkpoint.close();
+      }
+    },
+  };
+}
+
+/** An adapter that is on a model. @param save writes it, @param restore puts back what that wrote */
+export function adapterTrainable(
+  language: LanguageModel,
+  adapter: Adapter,
+  { save, restore }: Pick<Trainable, "save" | "restore">,
+): Trainable {
+  return {
+    language,
+    what: `adapter "${adapter.name}"`,
+    trained: adapter.parameters,
+    adapters: [adapter],
+    save,
+    restore,
+  };
 }
 
 /** Number of trained elements, and of all that the model has, adapters included. */

@@ -1,8 +1,8 @@
 /** Parameters on a device: starting values, and which of them are trained. Files of them: formats/model/parameters.ts. */
-import { ConfigError, listed } from "../errors.ts";
-import type { ParameterSpec } from "../nn/module.ts";
-import { Random, streamOf } from "../random.ts";
-import type { Device } from "../runtime/runtime.ts";
+import { ConfigError, listed } from "./errors.ts";
+import type { ParameterSpec } from "./nn/module.ts";
+import { Random, streamOf } from "./random.ts";
+import type { Device } from "./runtime/runtime.ts";
 
 /**
  * Gives parameters their starting values. Each is drawn from a stream of its own, by its name: adding or removing one does

@@ -1,0 +1,43 @@
+/** What decides how samples become rows. Names and meanings are those of a configuration, so that one can be given. */
+import type { EncodeSettings, OverLength } from "../text/encode.ts";
+
+export interface RowSettings {
+  /** `sft`: conversations; `pt`: plain text. */
+  readonly stage: "sft" | "pt";
+  /** Most tokens of a row. */
+  readonly cutoffLen: number;
+  readonly overLength: OverLength;
+  readonly trainOnPrompt: boolean;
+  readonly maskHistory: boolean;
+  readonly defaultSystem: string | null;
+  readonly enableThinking: boolean;
+  /** Several examples in a row, which do not see each other. */
+  readonly packing: boolean;
+  /** A new order in each epoch, drawn with `dataSeed`; false: the order of the files. */
+  readonly shuffle: boolean;
+  readonly dataSeed: number;
+  /** Tokenise samples as they are needed: nothing is counted, kept or written. */
+  readonly streaming: boolean;
+  /** Samples that are shuffled together when streaming. */
+  readonly bufferSize: number;
+  /** Threads that tokenise; null: one per core. */
+  readonly preprocessingNumWorkers: number | null;
+  /** Do not use what is in the token cache. */
+  readonly overwriteCache: boolean;
+  /** Folder of the token cache; null: only large sets are kept, in the usual place. */
+  readonly tokenizedPath: string | null;
+}
+
+/** The part of the settings that a sample's tokens depend on. @param now today, for templates that write the date */
+export function encodeSettings(settings: RowSettings, now: Date): EncodeSettings {
+  const { cutoffLen, overLength, trainOnPrompt, maskHistory, defaultSystem, enableThinking } = settings;
+  return {
+    cutoffLen,
+    overLength,
+    trainOnPrompt,
+    maskHistory,
+    enableThinking,
+    now,
+    ...(defaultSystem === null ? {} : { defaultSystem }),
+  };
+}

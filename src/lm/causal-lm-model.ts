@@ -1,0 +1,217 @@
+/** A language model as transformers' users know it: `AutoModelForCausalLM.fromPretrained`, `forward`, `generate`. */
+import { loadTokenizer, type Tokenizer } from "../data/text/index.ts";
+import { ConfigError } from "../errors.ts";
+import { type ModelConfigFile, readModelConfig, type WeightDtype } from "../formats/model/config.ts";
+import { loadWeights, storesUntied } from "../formats/model/weights.ts";
+import { writeModel } from "../formats/model/write.ts";
+import { type HubProgress, resolveFolder } from "../hub/resolve.ts";
+import type { CausalLm } from "../models/causal-lm.ts";
+import { familyOf } from "../models/index.ts";
+import { initializeParameters } from "../parameters.ts";
+import { ortDevice } from "../runtime/node/device-node.ts";
+import type { Device, EngineDevice } from "../runtime/runtime.ts";
+import { type GenerateInput, generateFrom, type GenerateResult } from "./generate-input.ts";
+import { type ForwardInput, type ForwardOutput, forwardRows } from "./forward.ts";
+import { LanguageModel } from "./language-model.ts";
+import { generationDefaults, type GenerationDefaults } from "./generation-defaults.ts";
+import { type Trainable, weightsTrainable } from "./trainable.ts";
+
+export interface HubOptions {
+  /** Branch, tag or commit on the hub. Default: `main`. */
+  readonly revision?: string;
+  /** Downloads nothing. Default: `HF_HUB_OFFLINE`. */
+  readonly offline?: boolean;
+  /** Default: the cache that Python's libraries use. */
+  readonly cacheDir?: string;
+  /** Default: `HF_TOKEN`, or the one that was logged in with. */
+  readonly token?: string;
+  /** Called for each piece of a download that arrives. */
+  readonly onDownload?: (progress: HubProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface FromPretrainedOptions extends HubOptions {
+  /** Where the model runs. Default: "cpu". */
+  readonly device?: EngineDevice | Device;
+  /** Threads of the engine. Default: one per core. */
+  readonly threads?: number;
+  /** Random weights instead of those of the files, drawn from this seed. Default: those of the files. */
+  readonly randomSeed?: number;
+  /** Called while narrow weights are made float32, with bytes. */
+  readonly onConvert?: (doneBytes: number, totalBytes: number) => void;
+}
+
+export const AutoModelForCausalLM = {
+  /**
+   * Loads a model.
+   * @param nameOrPath a folder with `config.json` and safetensors, or a name on the Hugging Face hub
+   * @throws ConfigError if the architecture is not supported, FormatError if a file is not what it should be, DataError if
+   *   the model is not found
+   */
+  async fromPretrained(nameOrPath: string, options: FromPretrainedOptions = {}): Promise<CausalLMModel> {
+    return CausalLMModel.load(nameOrPath, options);
+  },
+};
+
+export const AutoTokenizer = {
+  /** Loads the tokenizer of a model: a folder, or a name on the hub. @throws as {@link loadTokenizer} */
+  async fromPretrained(nameOrPath: string, options: HubOptions = {}): Promise<Tokenizer> {
+    const { dir } = await resolveFolder(nameOrPath, { kind: "model", ...hubOptions(options) });
+    return loadTokenizer(dir);
+  },
+};
+
+export interface SavePretrainedOptions {
+  /** Precision of the stored weights. Default: that of the files it was loaded from. */
+  readonly dtype?: WeightDtype;
+  /** Bytes of a file at most. Default: 5e9. */
+  readonly maxShardBytes?: number;
+  readonly onProgress?: (elements: number, totalElements: number) => void;
+}
+
+export class CausalLMModel {
+  /** The model with its graphs and adapters. */
+  readonly language: LanguageModel;
+  readonly config: ModelConfigFile;
+  /** The folder that it was loaded from. */
+  readonly dir: string;
+  /** As it was asked for: a path, or a name on the hub. */
+  readonly nameOrPath: string;
+  readonly generation: GenerationDefaults;
+  readonly #ownsDevice: boolean;
+
+  private constructor(
+    language: LanguageModel,
+    config: ModelConfigFile,
+    names: { readonly dir: string; readonly nameOrPath: string },
+    generation: GenerationDefaults,
+    ownsDevice: boolean,
+  ) {
+    this.language = language;
+    this.config = config;
+    this.dir = names.dir;
+    this.nameOrPath = names.nameOrPath;
+    this.generation = generation;
+    this.#ownsDevice = ownsDevice;
+  }
+
+  static async load(nameOrPath: string, options: FromPretrainedOptions): Promise<CausalLMModel> {
+    const { dir } = await resolveFolder(nameOrPath, { kind: "model", ...hubOptions(options) });
+    const { model, config, storedName } = await readModel(dir, options.randomSeed !== undefined);
+    const { device: wanted = "cpu", threads } = options;
+    const ownsDevice = typeof wanted === "string";
+    const device = ownsDevice
+      ? await ortDevice({ device: wanted, ...(threads === undefined ? {} : { threads }) })
+      : wanted;
+    try {
+      if (options.randomSeed === undefined) {
+        await loadWeights(device, model.parameters, dir, {
+          tied: model.tied,
+          ...(storedName === undefined ? {} : { storedName }),
+          ...(options.onConvert === undefined ? {} : { onProgress: options.onConvert }),
+          ...(options.signal === undefined ? {} : { signal: options.signal }),
+        });
+      } else {
+        await initializeParameters(device, model.parameters, options.randomSeed);
+      }
+      const generation = await generationDefaults(dir);
+      return new CausalLMModel(new LanguageModel(device, model), config, { dir, nameOrPath }, generation, ownsDevice);
+    } catch (error) {
+      if (ownsDevice) await device.dispose();
+      throw error;
+    }
+  }
+
+  /** Logits of every token, and the loss if labels are given. Adapters that are on {@link language} are off. */
+  async forward(input: ForwardInput): Promise<ForwardOutput> {
+    return forwardRows(this.language, input, () => []);
+  }
+
+  /** Goes on from token ids. Settings that are not given are those of `generation_config.json`. */
+  async generate(input: GenerateInput): Promise<GenerateResult> {
+    return generateFrom(this.language, this.generation, input, () => []);
+  }
+
+  /** All weights of the model, for a {@link Trainer}: full fine-tuning. @param names only these parameters */
+  trainable(names?: ReadonlySet<string>): Trainable {
+    return weightsTrainable(this, names);
+  }
+
+  /** Number of parameters; a table that two layers share counts once. */
+  numParameters(): number {
+    return this.language.model.parameters.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  }
+
+  /** Writes the model as transformers does: safetensors, config, tokenizer. @throws as `writeModel` */
+  async savePretrained(dir: string, options: SavePretrainedOptions = {}): Promise<void> {
+    const { device, model } = this.language;
+    const { dtype = this.config.dtype ?? "float32", maxShardBytes, onProgress } = options;
+    await writeModel(dir, {
+      tensors: model.parameters.map(({ name, shape }) => ({
+        name,
+        shape,
+        read: async () => (await device.read(name)).data as Float32Array,
+      })),
+      dtype,
+      config: this.config.fields,
+      copyFrom: [this.dir],
+      ...(maxShardBytes === undefined ? {} : { shardBytes: maxShardBytes }),
+      ...(onProgress === undefined ? {} : { onProgress }),
+    });
+  }
+
+  /** Frees what was compiled and, unless the device was given, the device with everything on it. */
+  async dispose(): Promise<void> {
+    await this.language.dispose();
+    if (this.#ownsDevice) await this.language.device.dispose();
+  }
+}
+
+/**
+ * The model that a folder describes, without its weights.
+ * @param random the weights will be drawn, not read
+ * @throws ConfigError if the architecture is not supported; FormatError naming everything that is wrong with config.json
+ */
+export async function readModel(
+  dir: string,
+  random = false,
+): Promise<{ model: CausalLm; config: ModelConfigFile; storedName?: (parameter: string) => string }> {
+  let config = await readModelConfig(dir);
+  const { modelType } = config;
+  if (modelType === "") {
+    throw new ConfigError({ where: config.path, what: "model_type is missing", hint: "is this the folder of a model?" });
+  }
+  const family = familyOf(modelType);
+  let model = build();
+  const naming = family.storedName === undefined ? {} : { storedName: family.storedName };
+  if (!random && (await storesUntied(model.parameters, dir, { tied: model.tied, ...naming }))) {
+    // Two tables where config.json says one: as transformers does, the head keeps its own.
+    config = await readModelConfig(dir, { tie_word_embeddings: false });
+    model = build();
+  }
+  return { model, config, ...naming };
+
+  function build(): CausalLm {
+    const built = family.build(config);
+    config.check();
+    return built;
+  }
+}
+
+export function hubOptions({ revision, offline, cacheDir, token, onDownload, signal }: HubOptions): {
+  revision?: string;
+  offline?: boolean;
+  cacheDir?: string;
+  token?: string;
+  onProgress?: (progress: HubProgress) => void;
+  signal?: AbortSignal;
+} {
+  return {
+    ...(revision === undefined ? {} : { revision }),
+    ...(offline === undefined ? {} : { offline }),
+    ...(cacheDir === undefined ? {} : { cacheDir }),
+    ...(token === undefined ? {} : { token }),
+    ...(onDownload === undefined ? {} : { onProgress: onDownload }),
+    ...(signal === undefined ? {} : { signal }),
+  };
+}

@@ -1,0 +1,52 @@
+/** `generate`: rows of token ids in, longer rows out. */
+import { ConfigError } from "../errors.ts";
+import { type ChooseAdapters, fillRows } from "./forward.ts";
+import { generate, type GenerateOptions, type Generation } from "./generate.ts";
+import type { GenerationDefaults } from "./generation-defaults.ts";
+import type { LanguageModel } from "./language-model.ts";
+
+export interface GenerateInput extends GenerateOptions {
+  /** [B][T] Rows may differ in length. */
+  readonly inputIds: readonly (readonly number[])[];
+  /** [B][T] 0 where a row has padding, on either side, as tokenizers make it. Default: none. */
+  readonly attentionMask?: readonly (readonly number[])[];
+  /** Name of the adapter of each row, `"__base__"` for none. Default: the active ones for all rows. */
+  readonly adapterNames?: readonly string[];
+  /** Tokens of prompt and answer together, at most; `maxNewTokens` goes before it. */
+  readonly maxLength?: number;
+  /** As `stopIds`, by transformers' name. */
+  readonly eosTokenId?: number | readonly number[];
+}
+
+export interface GenerateResult extends Generation {
+  /** Prompt and answer of each row, as transformers returns them: without the prompt's padding. */
+  readonly sequences: readonly (readonly number[])[];
+}
+
+/** @throws ConfigError if an option is out of its range */
+export async function generateFrom(
+  language: LanguageModel,
+  defaults: GenerationDefaults,
+  { inputIds, attentionMask, adapterNames, maxLength, eosTokenId, ...given }: GenerateInput,
+  choose: ChooseAdapters,
+): Promise<GenerateResult> {
+  const prompts = inputIds.map((row, b) => row.filter((_, t) => (attentionMask?.[b]?.[t] ?? 1) !== 0));
+  const options: GenerateOptions = { ...defaults, ...given };
+  const longest = Math.max(0, ...prompts.map(({ length }) => length));
+  const fromLength = given.maxNewTokens === undefined && maxLength !== undefined ? maxLength - longest : undefined;
+  if (fromLength !== undefined && fromLength < 1) {
+    throw new ConfigError({
+      where: "maxLength",
+      what: "leaves no room for an answer",
+      got: maxLength,
+      expected: `more than the prompt's ${longest} tokens`,
+    });
+  }
+  const stopIds = eosTokenId === undefined ? options.stopIds : [eosTokenId].flat();
+  const generation = await generate(language, prompts, fillRows(choose(adapterNames, prompts.length), prompts.length), {
+    ...options,
+    ...(stopIds === undefined ? {} : { stopIds }),
+    ...(fromLength === undefined ? {} : { maxNewTokens: fromLength }),
+  });
+  return { ...generation, sequences: prompts.map((prompt, b) => [...prompt, ...generation.rows[b]!]) };
+}
