@@ -54,7 +54,7 @@ export async function timeSteps(kind: StepKind, batch: number, steps: number, th
       trainable: new Set((kind === "full" ? model.parameters : added).map(({ name }) => name)),
       optimizer: adam(),
       typicalSizes,
-      ...(adapters.length === 0 ? {} : { adapt: (seed) => adapterHook(adapters, seed) }),
+      ...(adapters.length === 0 ? {} : { adapt: (seed) => adapterHook(adapters, { seed }) }),
       loss: (tracing) => {
         const x = tracing.graph.feed("x", { dtype: "float32", shape: [dim("B"), dim(WIDTHS[0]!)] });
         const labels = tracing.graph.feed("labels", { dtype: "int32", shape: [dim("B")] });
@@ -111,7 +111,7 @@ export async function gemmRate(threads: number): Promise<number> {
 
 function attachLora(layers: readonly Layer[], kind: StepKind): Adapter {
   const form = kind === "lora-weight" ? "weight" : "activation";
-  return attach(layers, lora, { config: { r: 1, alpha: 1, init: "standard-normal", form } });
+  return attach({ parameters: [], layers }, lora, { config: { r: 1, alpha: 1, init: "standard-normal", form } });
 }
 
 function randomBatch(batch: number): Feeds {

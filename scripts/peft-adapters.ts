@@ -28,7 +28,7 @@ const device = await ortDevice();
 for (const { name, options } of CASES) {
   const rig = name === "conv" ? convRig([1, 0]) : mlpRig();
   // Any name: it is not a part of the file.
-  const adapter = attach(rig.model.layers, lora, { name: "mine", ...options });
+  const adapter = attach(rig.model, lora, { name: "mine", ...options });
   await scatterParameters(device, [...rig.model.parameters, ...adapter.parameters]);
   await saveAdapter(device, adapter, join(folder, name));
   const { x } = batchOf(rig, 9);

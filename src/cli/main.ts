@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { LowrankError } from "../errors.ts";
+import { addDataCommand } from "./data/command.ts";
 import { addDemoCommands } from "./demo/command.ts";
 import { Interrupted } from "./interrupt.ts";
 
@@ -14,6 +15,7 @@ const program = new Command("lowrank")
   .description("Fine-tune neural networks with low-rank adaptation")
   .showHelpAfterError("(--help lists the options)")
   .exitOverride();
+addDataCommand(program);
 addDemoCommands(program);
 
 // A reader that has seen enough, such as `head`, is not an error.

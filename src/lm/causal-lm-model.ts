@@ -69,6 +69,10 @@ export interface SavePretrainedOptions {
   readonly onProgress?: (elements: number, totalElements: number) => void;
 }
 
+interface ModelParts extends Pick<CausalLMModel, "language" | "config" | "dir" | "nameOrPath" | "generation" | "defaultTargets"> {
+  readonly ownsDevice: boolean;
+}
+
 export class CausalLMModel {
   /** The model with its graphs and adapters. */
   readonly language: LanguageModel;
@@ -78,26 +82,23 @@ export class CausalLMModel {
   /** As it was asked for: a path, or a name on the hub. */
   readonly nameOrPath: string;
   readonly generation: GenerationDefaults;
+  /** Layers that adapters are put on when nothing is said, as in PEFT. */
+  readonly defaultTargets: readonly string[];
   readonly #ownsDevice: boolean;
 
-  private constructor(
-    language: LanguageModel,
-    config: ModelConfigFile,
-    names: { readonly dir: string; readonly nameOrPath: string },
-    generation: GenerationDefaults,
-    ownsDevice: boolean,
-  ) {
-    this.language = language;
-    this.config = config;
-    this.dir = names.dir;
-    this.nameOrPath = names.nameOrPath;
-    this.generation = generation;
-    this.#ownsDevice = ownsDevice;
+  private constructor(parts: ModelParts) {
+    this.language = parts.language;
+    this.config = parts.config;
+    this.dir = parts.dir;
+    this.nameOrPath = parts.nameOrPath;
+    this.generation = parts.generation;
+    this.defaultTargets = parts.defaultTargets;
+    this.#ownsDevice = parts.ownsDevice;
   }
 
   static async load(nameOrPath: string, options: FromPretrainedOptions): Promise<CausalLMModel> {
     const { dir } = await resolveFolder(nameOrPath, { kind: "model", ...hubOptions(options) });
-    const { model, config, storedName } = await readModel(dir, options.randomSeed !== undefined);
+    const { model, config, storedName, defaultTargets } = await readModel(dir, options.randomSeed !== undefined);
     const { device: wanted = "cpu", threads } = options;
     const ownsDevice = typeof wanted === "string";
     const device = ownsDevice
@@ -115,7 +116,8 @@ export class CausalLMModel {
         await initializeParameters(device, model.parameters, options.randomSeed);
       }
       const generation = await generationDefaults(dir);
-      return new CausalLMModel(new LanguageModel(device, model), config, { dir, nameOrPath }, generation, ownsDevice);
+      const language = new LanguageModel(device, model);
+      return new CausalLMModel({ language, config, dir, nameOrPath, generation, defaultTargets, ownsDevice });
     } catch (error) {
       if (ownsDevice) await device.dispose();
       throw error;
@@ -144,16 +146,17 @@ export class CausalLMModel {
 
   /** Writes the model as transformers does: safetensors, config, tokenizer. @throws as `writeModel` */
   async savePretrained(dir: string, options: SavePretrainedOptions = {}): Promise<void> {
-    const { device, model } = this.language;
+    const { device, parameters, tied } = this.language;
     const { dtype = this.config.dtype ?? "float32", maxShardBytes, onProgress } = options;
     await writeModel(dir, {
-      tensors: model.parameters.map(({ name, shape }) => ({
+      tensors: parameters.map(({ name, shape }) => ({
         name,
         shape,
         read: async () => (await device.read(name)).data as Float32Array,
       })),
       dtype,
-      config: this.config.fields,
+      // Merging an adapter into one of two layers that share a table gives each its own.
+      config: { ...this.config.fields, ...(isUntied(this.language.model, tied) ? { tie_word_embeddings: false } : {}) },
       copyFrom: [this.dir],
       ...(maxShardBytes === undefined ? {} : { shardBytes: maxShardBytes }),
       ...(onProgress === undefined ? {} : { onProgress }),
@@ -167,6 +170,18 @@ export class CausalLMModel {
   }
 }
 
+function isUntied({ tied: before }: CausalLm, now: Readonly<Record<string, string>>): boolean {
+  return Object.keys(before).some((name) => !Object.hasOwn(now, name));
+}
+
+export interface ReadModel {
+  readonly model: CausalLm;
+  readonly config: ModelConfigFile;
+  readonly defaultTargets: readonly string[];
+  /** Name under which some checkpoints store a parameter. */
+  readonly storedName?: (parameter: string) => string;
+}
+
 /**
  * The model that a folder describes, without its weights.
  * @param random the weights will be drawn, not read
@@ -175,7 +190,7 @@ export class CausalLMModel {
 export async function readModel(
   dir: string,
   random = false,
-): Promise<{ model: CausalLm; config: ModelConfigFile; storedName?: (parameter: string) => string }> {
+): Promise<ReadModel> {
   let config = await readModelConfig(dir);
   const { modelType } = config;
   if (modelType === "") {
@@ -189,7 +204,7 @@ export async function readModel(
     config = await readModelConfig(dir, { tie_word_embeddings: false });
     model = build();
   }
-  return { model, config, ...naming };
+  return { model, config, defaultTargets: family.defaultTargets, ...naming };
 
   function build(): CausalLm {
     const built = family.build(config);

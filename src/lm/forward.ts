@@ -1,6 +1,7 @@
 /** `forward`: arrays of token ids in, logits and loss out. */
 import { ConfigError, listed } from "../errors.ts";
 import { IGNORED } from "../data/sample.ts";
+import type { CausalLm } from "../models/causal-lm.ts";
 import type { LanguageModel } from "./language-model.ts";
 import { supervisedFeeds, type SupervisedRows } from "./rows.ts";
 import { sequenceFeeds } from "./sequence.ts";
@@ -35,7 +36,7 @@ export async function forwardRows(
   input: ForwardInput,
   choose: ChooseAdapters,
 ): Promise<ForwardOutput> {
-  checkForward(input, language.model.vocabSize);
+  checkForward(input, language.model);
   const { inputIds, attentionMask, positionIds, labels } = input;
   const [batch, length] = [inputIds.length, inputIds[0]!.length];
   const flat = (rows: readonly (readonly number[])[]) => Int32Array.from(rows.flat());
@@ -56,26 +57,17 @@ export async function forwardRows(
   const logits = Float32Array.from(data as Float32Array);
   if (labels === undefined) return { logits, dims };
   const count = rows.labels.length;
-  const loss =
-    count === 0
-      ? NaN
-      : await language.loss({ ...feeds, ...supervisedFeeds(rows, 1, 1 / count) }, chosen, 1);
+  const loss = count === 0 ? NaN : await language.loss({ ...feeds, ...supervisedFeeds(rows, 1, 1 / count) }, chosen, 1);
   return { logits, dims, loss };
 }
 
 /** One entry is for all rows. */
-export function fillRows(
-  chosen: readonly (readonly string[])[],
-  batch: number,
-): readonly (readonly string[])[] {
+export function fillRows(chosen: readonly (readonly string[])[], batch: number): readonly (readonly string[])[] {
   if (chosen.length === batch) return chosen;
   return Array.from({ length: batch }, () => chosen[0] ?? []);
 }
 
-function supervised(
-  labels: ForwardInput["labels"],
-  length: number,
-): { rows: Int32Array; labels: Int32Array } {
+function supervised(labels: ForwardInput["labels"], length: number): { rows: Int32Array; labels: Int32Array } {
   const [rows, wanted]: [number[], number[]] = [[], []];
   labels?.forEach((line, b) =>
     line.forEach((label, t) => {
@@ -87,8 +79,8 @@ function supervised(
   return { rows: Int32Array.from(rows), labels: Int32Array.from(wanted) };
 }
 
-function checkForward(input: ForwardInput, vocabSize: number): void {
-  const { inputIds, labels } = input;
+function checkForward(input: ForwardInput, { vocabSize, maxPositions, rope }: CausalLm): void {
+  const { inputIds, positionIds, labels } = input;
   const wrong: string[] = [];
   const length = inputIds[0]?.length ?? 0;
   if (length === 0) wrong.push("inputIds has no tokens");
@@ -102,13 +94,16 @@ function checkForward(input: ForwardInput, vocabSize: number): void {
   const isToken = (id: number) => Number.isInteger(id) && id >= 0 && id < vocabSize;
   const badId = inputIds.flat().find((id) => !isToken(id));
   if (badId !== undefined) wrong.push(`inputIds has ${badId}, and the vocabulary has ${vocabSize} tokens`);
+  // Rotations go on for ever, and a table of positions ends.
+  const last = rope === undefined ? Math.max(...(positionIds?.flat() ?? [length - 1])) : 0;
+  if (last >= maxPositions) wrong.push(`position ${last} is asked for, and the model has ${maxPositions}`);
   const badLabel = labels?.flat().find((id) => id !== IGNORED && !isToken(id));
   if (badLabel !== undefined) wrong.push(`labels has ${badLabel}, neither a token nor ${IGNORED}`);
   if (wrong.length > 0) {
     throw new ConfigError({
       where: "forward",
       what: listed(wrong),
-      hint: "rows of different lengths are padded, with 0 in attentionMask where they are",
+      hint: "rows are of one length: shorter ones are padded, with 0 in attentionMask where they are",
     });
   }
 }

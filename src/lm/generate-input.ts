@@ -30,6 +30,7 @@ export async function generateFrom(
   { inputIds, attentionMask, adapterNames, maxLength, eosTokenId, ...given }: GenerateInput,
   choose: ChooseAdapters,
 ): Promise<GenerateResult> {
+  checkMask(inputIds, attentionMask);
   const prompts = inputIds.map((row, b) => row.filter((_, t) => (attentionMask?.[b]?.[t] ?? 1) !== 0));
   const options: GenerateOptions = { ...defaults, ...given };
   const longest = Math.max(0, ...prompts.map(({ length }) => length));
@@ -49,4 +50,17 @@ export async function generateFrom(
     ...(fromLength === undefined ? {} : { maxNewTokens: fromLength }),
   });
   return { ...generation, sequences: prompts.map((prompt, b) => [...prompt, ...generation.rows[b]!]) };
+}
+
+function checkMask(inputIds: GenerateInput["inputIds"], mask: GenerateInput["attentionMask"]): void {
+  if (mask === undefined) return;
+  const fits = mask.length === inputIds.length && mask.every((row, b) => row.length === inputIds[b]!.length);
+  if (fits) return;
+  const sizes = (rows: readonly (readonly number[])[]) => `rows of ${rows.map(({ length }) => length).join(", ")}`;
+  throw new ConfigError({
+    where: "attentionMask",
+    what: "does not fit inputIds",
+    got: sizes(mask),
+    expected: sizes(inputIds),
+  });
 }

@@ -20,15 +20,20 @@ export interface GenerateOptions extends SamplingOptions {
   readonly onToken?: (tokens: readonly (number | undefined)[]) => void;
 }
 
+/** `context`: the model has no further positions. */
+export type EndReason = "stop" | "length" | "context" | "aborted";
+
 export interface Generation {
   /** New tokens of each row, stop token included. */
   readonly rows: readonly (readonly number[])[];
   /** Why each row ended. */
-  readonly reasons: readonly ("stop" | "length" | "aborted")[];
+  readonly reasons: readonly EndReason[];
   /** Time until the first token, and for all others. */
   readonly prefillMs: number;
   readonly decodeMs: number;
 }
+
+type Prompts = readonly (readonly number[])[];
 
 /** Tokens of a prompt that are computed at a time: bounds the memory of long ones. */
 const PREFILL = 512;
@@ -36,81 +41,95 @@ const PREFILL = 512;
 /**
  * @param prompts token ids, not empty; they may differ in length
  * @param adapters for each row
- * @throws ConfigError if an option is out of range, or prompt and answer do not fit into the model's positions
+ * @throws ConfigError if an option is out of range, a token is none of the model's, or a prompt does not fit into its
+ *   positions; NumericError if logits are not numbers
  */
 export async function generate(
   language: LanguageModel,
-  prompts: readonly (readonly number[])[],
+  prompts: Prompts,
   adapters: RowAdapters,
   options: GenerateOptions = {},
 ): Promise<Generation> {
-  const { maxNewTokens = 20 } = options;
-  checkSampling(options);
-  checkPrompts(prompts, maxNewTokens, language.model.maxPositions);
-  return language.exclusively(() => generateRows(language, prompts, adapters, { ...options, maxNewTokens }));
+  checkGeneration(language, prompts, options);
+  return language.exclusively(async () => {
+    const cache = new KvCache(language.device, language.model, prompts.length);
+    try {
+      return await generateInto(cache, language, prompts, adapters, options);
+    } finally {
+      await cache.free();
+    }
+  });
 }
 
-async function generateRows(
+/**
+ * {@link generate} into a cache that may hold the beginning of the prompts already. Afterwards it holds all tokens but the
+ * last one of each row. For callers that have checked the options, and have the device's cache for themselves.
+ */
+export async function generateInto(
+  cache: KvCache,
   language: LanguageModel,
-  prompts: readonly (readonly number[])[],
+  prompts: Prompts,
   adapters: RowAdapters,
-  options: GenerateOptions & { readonly maxNewTokens: number },
+  options: GenerateOptions,
 ): Promise<Generation> {
-  const { maxNewTokens, stopIds = [], padId = stopIds[0] ?? 0, seed = 0, signal, onToken } = options;
-  const { model } = language;
-  const batch = prompts.length;
-  const cache = new KvCache(language.device, model, batch);
+  const { maxNewTokens = 20, stopIds = [], padId = stopIds[0] ?? 0, seed = 0, signal, onToken } = options;
+  const { maxPositions, vocabSize } = language.model;
   const randoms = prompts.map((_, row) => new Random(seed, row));
   const rows: number[][] = prompts.map(() => []);
-  const reasons: ("stop" | "length" | "aborted" | undefined)[] = prompts.map(() => undefined);
+  const seen = prompts.map((prompt) => new Set(prompt));
+  const reasons: (EndReason | undefined)[] = prompts.map(() => undefined);
   const start = performance.now();
-  let prefilled = start;
-  try {
-    let logits = await prefill(language, cache, prompts, adapters, padId);
-    for (let step = 0; step < maxNewTokens; step++) {
-      const tokens = rows.map((row, b) => {
-        if (reasons[b] !== undefined) return undefined;
-        const own = logits.subarray(b * model.vocabSize, (b + 1) * model.vocabSize);
-        const token = pickToken(own, [...prompts[b]!, ...row], options, randoms[b]!);
-        row.push(token);
-        if (stopIds.includes(token)) reasons[b] = "stop";
-        else if (row.length === maxNewTokens) reasons[b] = "length";
-        return token;
-      });
-      if (step === 0) prefilled = performance.now();
-      onToken?.(tokens);
-      if (reasons.every((reason) => reason !== undefined)) break;
-      if (signal?.aborted === true) break;
-      const feeds = await cache.append({
-        tokens: Int32Array.from(tokens, (token) => token ?? padId),
-        positions: Int32Array.from(rows, (row, b) => Math.min(prompts[b]!.length + row.length, model.maxPositions) - 1),
-        attended: new Int32Array(batch).fill(1),
-      });
-      logits = (await language.next(feeds, adapters)).data as Float32Array;
-    }
-  } finally {
-    await cache.free();
+  let logits = await prefill(cache, language, prompts, adapters, padId, signal);
+  let prefilled: number | undefined;
+  while (logits !== undefined) {
+    const all = logits;
+    const tokens = rows.map((row, b) => {
+      if (reasons[b] !== undefined) return undefined;
+      const token = pickToken(all.subarray(b * vocabSize, (b + 1) * vocabSize), seen[b]!, options, randoms[b]!);
+      row.push(token);
+      seen[b]!.add(token);
+      if (stopIds.includes(token)) reasons[b] = "stop";
+      else if (row.length === maxNewTokens) reasons[b] = "length";
+      else if (prompts[b]!.length + row.length > maxPositions) reasons[b] = "context";
+      return token;
+    });
+    prefilled ??= performance.now();
+    onToken?.(tokens);
+    if (signal?.aborted === true || reasons.every((reason) => reason !== undefined)) break;
+    const feeds = await cache.append({
+      tokens: Int32Array.from(tokens, (token) => token ?? padId),
+      // Rows that have ended go on where they may, and nobody looks.
+      positions: Int32Array.from(rows, (row, b) => Math.min(prompts[b]!.length + row.length, maxPositions) - 1),
+      attended: new Int32Array(prompts.length).fill(1),
+    });
+    logits = (await language.next(feeds, adapters)).data as Float32Array;
   }
+  const end = performance.now();
   return {
     rows,
     reasons: reasons.map((reason) => reason ?? "aborted"),
-    prefillMs: prefilled - start,
-    decodeMs: performance.now() - prefilled,
+    prefillMs: (prefilled ?? end) - start,
+    decodeMs: end - (prefilled ?? end),
   };
 }
 
-/** Fills the cache with the prompts, padded on the left. @returns logits of the first new token, [B · V] */
+/**
+ * Fills the cache with the prompts, padded on the left, from where it is filled on.
+ * @returns logits of the first new token, [B · V]; undefined if aborted
+ */
 async function prefill(
-  language: LanguageModel,
   cache: KvCache,
-  prompts: readonly (readonly number[])[],
+  language: LanguageModel,
+  prompts: Prompts,
   adapters: RowAdapters,
   padId: number,
-): Promise<Float32Array> {
+  signal: AbortSignal | undefined,
+): Promise<Float32Array | undefined> {
   const batch = prompts.length;
   const length = Math.max(...prompts.map((prompt) => prompt.length));
-  let logits: Float32Array = new Float32Array();
-  for (let from = 0; from < length; from += PREFILL) {
+  let logits: Float32Array | undefined;
+  for (let from = cache.filled; from < length; from += PREFILL) {
+    if (signal?.aborted === true) return undefined;
     const count = Math.min(PREFILL, length - from);
     const tokens = new Int32Array(batch * count).fill(padId);
     const positions = new Int32Array(batch * count);
@@ -131,16 +150,38 @@ async function prefill(
   return logits;
 }
 
-function checkPrompts(prompts: readonly (readonly number[])[], maxNewTokens: number, maxPositions: number): void {
-  if (prompts.length === 0 || prompts.some(({ length }) => length === 0)) {
-    throw new ConfigError({ where: "generate", what: "a prompt has no tokens", hint: "begin with the model's bos token" });
-  }
+/** @throws ConfigError as {@link generate} */
+export function checkGeneration(
+  { model: { maxPositions, vocabSize } }: LanguageModel,
+  prompts: Prompts,
+  options: GenerateOptions,
+): void {
+  checkSampling(options);
+  const { maxNewTokens = 20, padId = 0 } = options;
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) {
     throw new ConfigError({
       where: "maxNewTokens",
       what: "out of range",
       got: maxNewTokens,
       expected: "an integer >= 1",
+    });
+  }
+  if (prompts.length === 0 || prompts.some(({ length }) => length === 0)) {
+    throw new ConfigError({
+      where: "generate",
+      what: "a prompt has no tokens",
+      hint: "begin with the model's bos token",
+    });
+  }
+  const isToken = (id: number) => Number.isInteger(id) && id >= 0 && id < vocabSize;
+  const odd = [...prompts.flat(), padId].find((id) => !isToken(id));
+  if (odd !== undefined) {
+    throw new ConfigError({
+      where: "generate",
+      what: "there is no such token",
+      got: odd,
+      expected: `an integer from 0 to ${vocabSize - 1}`,
+      hint: "the tokenizer must be the model's own",
     });
   }
   const longest = Math.max(...prompts.map(({ length }) => length));

@@ -77,7 +77,10 @@ function cacheName(block: number, what: "key" | "value"): string {
   return `cache/${block}/${what}`;
 }
 
-/** The cache of one batch of sequences, on a device. One at a time: its states have fixed names. */
+/** Whose the states are: they have fixed names, so a device holds one cache at a time. */
+const HOLDERS = new WeakMap<Device, KvCache>();
+
+/** The cache of one batch of sequences, on a device. A new one that is filled takes the place of the one before. */
 export class KvCache {
   readonly #device: Device;
   readonly #model: CausalLm;
@@ -98,6 +101,11 @@ export class KvCache {
     return this.#filled;
   }
 
+  /** False once another cache has taken the place of this one, which is then of no more use. */
+  get isHeld(): boolean {
+    return HOLDERS.get(this.#device) === this;
+  }
+
   /** Forgets the tokens from slot `slots` on. */
   truncate(slots: number): void {
     this.#filled = Math.min(this.#filled, slots);
@@ -107,9 +115,11 @@ export class KvCache {
    * The feeds for new tokens, [B, T] with positions, and marks their slots as filled.
    * @param attended [B · T] 0 where a token is padding
    */
-  async append(
-    rows: { readonly tokens: Int32Array; readonly positions: Int32Array; readonly attended: Int32Array },
-  ): Promise<Feeds> {
+  async append(rows: {
+    readonly tokens: Int32Array;
+    readonly positions: Int32Array;
+    readonly attended: Int32Array;
+  }): Promise<Feeds> {
     const batch = this.#batch;
     const length = rows.tokens.length / batch;
     await this.#reserve(this.#filled + length);
@@ -129,6 +139,7 @@ export class KvCache {
 
   async #reserve(slots: number): Promise<void> {
     if (slots <= this.#slots) return;
+    if (this.#slots === 0) HOLDERS.set(this.#device, this);
     // Doubled, so that what is copied in all stays in proportion to what is generated.
     const room = Math.ceil(Math.max(slots, 2 * this.#slots) / SLOTS) * SLOTS;
     const { kvHeads, headDim, blocks } = this.#model;
@@ -154,7 +165,8 @@ export class KvCache {
   }
 
   async free(): Promise<void> {
-    if (this.#slots === 0) return;
+    if (!this.isHeld) return;
+    HOLDERS.delete(this.#device);
     for (let block = 0; block < this.#model.blocks; block++) {
       for (const what of ["key", "value"] as const) await this.#device.free(cacheName(block, what));
     }

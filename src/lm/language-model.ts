@@ -7,6 +7,7 @@
  * graphs of its own while it is on.
  */
 import { type Adapter, adapterHook, adapterStates, resolveParameter } from "../adapters/adapter.ts";
+import { merge, type Merged, unmerge } from "../adapters/merge.ts";
 import { ConfigError, listed } from "../errors.ts";
 import { Graph, type Value } from "../ir/graph.ts";
 import { expand } from "../ir/ops/expand.ts";
@@ -16,7 +17,7 @@ import { slice } from "../ir/ops/slice.ts";
 import { dim, shapeOf } from "../ir/shape.ts";
 import type { CausalLm, Sequence } from "../models/causal-lm.ts";
 import { nearest } from "../nearest.ts";
-import type { Tracing } from "../nn/module.ts";
+import type { ParameterSpec, Tracing } from "../nn/module.ts";
 import type { Device, Executable, Feeds, Tensor } from "../runtime/runtime.ts";
 import { meanLoss } from "./head-loss.ts";
 import { cachedSequence } from "./kv-cache.ts";
@@ -36,6 +37,7 @@ export class LanguageModel {
   readonly device: Device;
   readonly model: CausalLm;
   readonly #adapters = new Map<string, Adapter>();
+  #merged: Merged | undefined;
   readonly #executables = new Map<string, Promise<Executable>>();
   /** Generation holds the cache from its first token to its last. */
   #generating: Promise<void> = Promise.resolve();
@@ -44,6 +46,38 @@ export class LanguageModel {
   constructor(device: Device, model: CausalLm) {
     this.device = device;
     this.model = model;
+  }
+
+  /** Names that are not stored, to those that are: merging may have untied some. */
+  get tied(): Readonly<Record<string, string>> {
+    return this.#merged?.tied ?? this.model.tied;
+  }
+
+  /** The parameters that are stored now. */
+  get parameters(): readonly ParameterSpec[] {
+    return this.#merged?.parameters ?? this.model.parameters;
+  }
+
+  /** Whether adapters are merged into the weights. */
+  get isMerged(): boolean {
+    return this.#merged !== undefined;
+  }
+
+  /** Adds the updates of adapters to the weights. They stay loaded. @throws ConfigError if some are merged already */
+  async merge(names: readonly string[]): Promise<void> {
+    if (this.#merged !== undefined) {
+      throw new ConfigError({ where: "merge", what: "adapters are merged already", hint: "unmerge them first" });
+    }
+    this.#merged = await merge(this.device, names.map((name) => this.adapter(name)));
+    await this.changed();
+  }
+
+  /** Puts the weights back as they were, bit for bit. Without merged adapters: nothing. */
+  async unmerge(): Promise<void> {
+    if (this.#merged === undefined) return;
+    await unmerge(this.device, this.#merged);
+    this.#merged = undefined;
+    await this.changed();
   }
 
   /** By their names, in the order in which they were put on. */
@@ -156,7 +190,7 @@ export class LanguageModel {
     const graph = new Graph();
     const [B, T] = [dim("B"), dim("T")];
     const adapters = [...this.#adapters.values()];
-    const stateOf = resolveParameter(owner === undefined ? [] : [owner], model.tied);
+    const stateOf = resolveParameter(owner === undefined ? [] : [owner], this.tied);
     const base = {
       graph,
       training: false,
@@ -191,7 +225,7 @@ export class LanguageModel {
     }
     const read = new Set(graph.inputs.map(({ value }) => value.name));
     return this.device.compile(graph, {
-      frozen: model.parameters.map(({ name }) => name).filter((name) => read.has(name)),
+      frozen: this.parameters.map(({ name }) => name).filter((name) => read.has(name)),
       prepack: PREPACK[purpose],
     });
   }

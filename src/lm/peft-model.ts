@@ -1,48 +1,375 @@
-/** A model with adapters, as PEFT's users know it: `PeftModel.fromPretrained`, `setAdapter`, `mergeAndUnload`, … */
+/**
+ * A model with adapters, as PEFT's users know it: `PeftModel.fromPretrained`, `setAdapter`, `mergeAndUnload`, …
+ *
+ * Unlike in PEFT, the base stays usable: its own `forward` is without adapters, whatever is on here.
+ */
 import { join } from "node:path";
-import { type Adapter, attach } from "../adapters/adapter.ts";
-import { merge, type Unmerged, unmerge } from "../adapters/merge.ts";
-import { addWeightedAdapter, type WeightedAdapterOptions } from "../adapters/weighted.ts";
+import { type Adapter, adapterStates, attach } from "../adapters/adapter.ts";
 import { initializeAdapter } from "../adapters/initialize.ts";
+import { addWeightedAdapter, type WeightedAdapterOptions } from "../adapters/weighted.ts";
 import { ConfigError } from "../errors.ts";
-import {
-  attachOptions,
-  loadAdapter,
-  type PeftConfig,
-  restoreAdapter,
-  saveAdapter,
-  type TaskType,
-} from "../formats/peft/index.ts";
+import { readConfig } from "../formats/peft/config.ts";
+import { hotswap } from "../formats/peft/hotswap.ts";
+import { JsonObject, type JsonValue } from "../formats/peft/json-object.ts";
+import { loadAdapter } from "../formats/peft/load.ts";
+import { restoreAdapter } from "../formats/peft/restore.ts";
+import { saveAdapter } from "../formats/peft/save.ts";
 import { resolveFolder } from "../hub/resolve.ts";
-import type { AutoModelForCausalLM, CausalLMModel, HubOptions } from "./causal-lm-model.ts";
-import { hubOptions } from "./causal-lm-model.ts";
-import { forwardRows, type ForwardInput, type ForwardOutput } from "./forward.ts";
+import { type CausalLMModel, type HubOptions, hubOptions } from "./causal-lm-model.ts";
+import { type ForwardInput, type ForwardOutput, forwardRows } from "./forward.ts";
 import { type GenerateInput, generateFrom, type GenerateResult } from "./generate-input.ts";
 import { BASE, type RowAdapters } from "./language-model.ts";
 import { adapterTrainable, countTrainable, type Trainable, trainableText } from "./trainable.ts";
 
+/** LoRA's settings by PEFT's names in camelCase, with its meanings and defaults. Those not listed here go in too. */
+export interface LoraConfig {
+  readonly peftType: "LORA";
+  /** Default: 8. */
+  readonly r?: number;
+  /** Default: 8. The update is scaled by loraAlpha / r. */
+  readonly loraAlpha?: number;
+  /** Probability, in [0, 1). Default: 0. */
+  readonly loraDropout?: number;
+  /** Names, a pattern for whole names, or "all-linear". Default: the model's own, such as q_proj and v_proj. */
+  readonly targetModules?: string | readonly string[];
+  readonly excludeModules?: string | readonly string[];
+  readonly layersToTransform?: number | readonly number[];
+  readonly layersPattern?: string | readonly string[];
+  readonly rankPattern?: Readonly<Record<string, number>>;
+  readonly alphaPattern?: Readonly<Record<string, number>>;
+  /** Scale by loraAlpha / √r. Default: false. */
+  readonly useRslora?: boolean;
+  readonly modulesToSave?: readonly string[];
+  /** Default: "none". */
+  readonly bias?: "none" | "all" | "lora_only";
+  readonly loraBias?: boolean;
+  readonly initLoraWeights?: boolean | "gaussian";
+  readonly fanInFanOut?: boolean;
+  /** Default: "CAUSAL_LM". */
+  readonly taskType?: string;
+  readonly [further: string]: unknown;
+}
+
+/** Settings of an adapter of any kind. */
+export type PeftConfig = LoraConfig;
+
 export interface LoadOptions extends HubOptions {
   /** Default: "default". */
   readonly adapterName?: string;
-  /** Whether a {@link Trainer} may train it. Default: false, as in PEFT. */
+  /** Whether a trainer may train it. Default: false, as in PEFT. */
   readonly isTrainable?: boolean;
+  /** Told what was strange about the files, in sentences. Default: `console.warn`. */
+  readonly onWarning?: (warning: string) => void;
 }
 
-/** Seed of fresh adapters. */
-const INITIAL_SEED = 0;
+export interface NewAdapterOptions {
+  /** Default: "default". */
+  readonly adapterName?: string;
+  /** Seed of the random start. Default: 0. */
+  readonly seed?: number;
+}
 
 /**
  * Puts a fresh adapter on a model, for training.
- * @param config PEFT's settings in camelCase: `{ peftType: "LORA", r: 8, loraAlpha: 16, targetModules: "all-linear" }`
- * @param options.seed of the random start. Default: 0
- * @throws ConfigError naming every setting that is wrong or cannot be honoured, and every target that matches no layer
+ * @param config `{ peftType: "LORA", r: 8, loraAlpha: 16, targetModules: "all-linear" }`
+ * @throws FormatError or ConfigError naming every setting that is wrong or cannot be honoured, and every target that
+ *   matches no layer
  */
-export async function getPeftModelAsync(
-  model: CausalLMModel,
-  config: PeftConfig,
-  { adapterName = "default", seed = INITIAL_SEED }: { readonly adapterName?: string; readonly seed?: number } = {},
-): Promise<PeftModel> {
+export function getPeftModel(model: CausalLMModel, config: PeftConfig, options: NewAdapterOptions = {}): PeftModel {
   const peft = new PeftModel(model);
-  await peft.addAdapter(adapterName, config, { seed });
+  peft.addAdapter(options.adapterName ?? "default", config, options);
   return peft;
+}
+
+export class PeftModel {
+  /** The model without adapters. */
+  readonly base: CausalLMModel;
+  readonly #trainable = new Set<string>();
+  #active: readonly string[] = [];
+  #isDisabled = false;
+  /** What was begun by methods that do not wait. */
+  #pending: Promise<unknown> = Promise.resolve();
+
+  constructor(base: CausalLMModel) {
+    this.base = base;
+  }
+
+  /**
+   * Loads an adapter that PEFT wrote, and turns it on.
+   * @param nameOrPath a folder with `adapter_config.json`, or a name on the hub
+   * @throws FormatError listing everything about the files that does not fit the model
+   */
+  static async fromPretrained(model: CausalLMModel, nameOrPath: string, options: LoadOptions = {}): Promise<PeftModel> {
+    const peft = new PeftModel(model);
+    const name = options.adapterName ?? "default";
+    await peft.loadAdapter(nameOrPath, name, options);
+    peft.setAdapter(name);
+    return peft;
+  }
+
+  /** Names of the adapters, in the order in which they came. */
+  get adapterNames(): string[] {
+    return [...this.base.language.adapters.keys()];
+  }
+
+  /** Names of those that are on. */
+  get activeAdapters(): readonly string[] {
+    return this.#isDisabled ? [] : this.#active;
+  }
+
+  /** Loads one more adapter, which stays off. @throws as {@link fromPretrained}; ConfigError if the name is taken */
+  async loadAdapter(nameOrPath: string, adapterName: string, options: Omit<LoadOptions, "adapterName"> = {}): Promise<void> {
+    await this.#pending;
+    const { isTrainable = false, onWarning = console.warn } = options;
+    this.#expectFree(adapterName);
+    const { dir } = await resolveFolder(nameOrPath, { kind: "adapter", ...hubOptions(options) });
+    const { adapter, warnings } = await loadAdapter(this.base.language.device, this.#adaptable(), dir, {
+      name: adapterName,
+    });
+    for (const warning of warnings) onWarning(warning);
+    await this.base.language.add(adapter);
+    if (isTrainable) this.#trainable.add(adapterName);
+  }
+
+  /** Puts a fresh adapter on the model, and turns it on if it is the first. It can be trained. @throws as {@link getPeftModel} */
+  addAdapter(adapterName: string, config: PeftConfig, { seed = 0 }: Pick<NewAdapterOptions, "seed"> = {}): void {
+    this.#expectFree(adapterName);
+    const { language } = this.base;
+    const fields = Object.entries(config).map(([key, value]) => [snakeCase(key), (value ?? null) as JsonValue] as const);
+    const { format, config: settings, selection, unknown } = readConfig(new JsonObject("LoraConfig", new Map(fields)), {});
+    if (unknown.length > 0) {
+      throw new ConfigError({ where: "LoraConfig", what: "there are no such settings", got: unknown.join(", ") });
+    }
+    const adapter = attach(this.#adaptable(), format.method, {
+      ...selection,
+      name: adapterName,
+      config: settings as object,
+    });
+    const added = language.add(adapter);
+    this.#begin(async () => {
+      await added;
+      await initializeAdapter(language.device, adapter, seed);
+    });
+    this.#trainable.add(adapterName);
+    if (this.#active.length === 0) this.#active = [adapterName];
+  }
+
+  /** Turns on this adapter, or these one after the other, and all others off. Nothing is compiled again. */
+  setAdapter(adapterNames: string | readonly string[]): void {
+    const names = [adapterNames].flat();
+    for (const name of names) this.base.language.adapter(name);
+    this.#active = names;
+    this.#isDisabled = false;
+  }
+
+  /** Turns all adapters off, until {@link enableAdapter} or {@link setAdapter}, or while `work` runs. */
+  disableAdapter(): void;
+  disableAdapter<T>(work: () => Promise<T>): Promise<T>;
+  disableAdapter<T>(work?: () => Promise<T>): Promise<T> | void {
+    const before = this.#isDisabled;
+    this.#isDisabled = true;
+    if (work === undefined) return;
+    return (async () => {
+      try {
+        return await work();
+      } finally {
+        this.#isDisabled = before;
+      }
+    })();
+  }
+
+  /** Turns on again what {@link disableAdapter} turned off. */
+  enableAdapter(): void {
+    this.#isDisabled = false;
+  }
+
+  /** Takes an adapter away and frees it. */
+  async deleteAdapter(adapterName: string): Promise<void> {
+    await this.#pending;
+    await this.base.language.remove(adapterName);
+    this.#active = this.#active.filter((name) => name !== adapterName);
+    this.#trainable.delete(adapterName);
+  }
+
+  /** `forward` of the base with the active adapters, or those that `adapterNames` gives to each row. */
+  async forward(input: ForwardInput): Promise<ForwardOutput> {
+    await this.#pending;
+    return forwardRows(this.base.language, input, this.#choose);
+  }
+
+  /** `generate` of the base, with adapters as in {@link forward}. */
+  async generate(input: GenerateInput): Promise<GenerateResult> {
+    await this.#pending;
+    return generateFrom(this.base.language, this.base.generation, input, this.#choose);
+  }
+
+  /**
+   * Adds the updates of adapters (default: the active ones) to the weights, in float32. Until {@link unmergeAdapter} the
+   * model computes exactly what the base would, with no adapter left in its graphs.
+   * @throws ConfigError if adapters are merged already, or a method cannot be merged
+   */
+  async mergeAdapter({ adapterNames = this.activeAdapters }: { adapterNames?: readonly string[] } = {}): Promise<void> {
+    await this.#pending;
+    await this.base.language.merge(adapterNames);
+  }
+
+  /** Restores the weights that {@link mergeAdapter} changed, bit for bit. */
+  async unmergeAdapter(): Promise<void> {
+    await this.#pending;
+    await this.base.language.unmerge();
+  }
+
+  /** The base with the active adapters merged into its weights, and no adapters. This object is of no more use. */
+  async mergeAndUnload(): Promise<CausalLMModel> {
+    const { language } = this.base;
+    if (!language.isMerged) await this.mergeAdapter();
+    for (const name of this.adapterNames) await this.deleteAdapter(name);
+    return this.base;
+  }
+
+  /** The base without any adapters. This object is of no more use. */
+  async unload(): Promise<CausalLMModel> {
+    await this.unmergeAdapter();
+    for (const name of this.adapterNames) await this.deleteAdapter(name);
+    return this.base;
+  }
+
+  /**
+   * A new adapter whose update is the weighted sum of others' updates, exactly.
+   * @param options `combinationType`: `linear` (default), `cat` or `svd`, with `svdRank`
+   */
+  async addWeightedAdapter(
+    adapters: readonly string[],
+    weights: readonly number[],
+    adapterName: string,
+    options: WeightedAdapterOptions = {},
+  ): Promise<void> {
+    await this.#pending;
+    this.#expectFree(adapterName);
+    const { language } = this.base;
+    const sources = adapters.map((name) => language.adapter(name));
+    await language.add(await addWeightedAdapter(language.device, sources, weights, { ...options, name: adapterName }));
+  }
+
+  /**
+   * Puts the weights of another adapter in the place of a loaded one's; nothing is compiled again.
+   * @throws ConfigError or FormatError if it has targets or ranks that the loaded one has no room for
+   */
+  async hotswapAdapter(nameOrPath: string, adapterName: string, options: HubOptions = {}): Promise<void> {
+    await this.#pending;
+    const { language } = this.base;
+    const adapter = language.adapter(adapterName);
+    const { dir } = await resolveFolder(nameOrPath, { kind: "adapter", ...hubOptions(options) });
+    await hotswap(language.device, this.#adaptable(), adapter, dir);
+  }
+
+  /**
+   * Writes the adapters as PEFT does: `default` into the folder itself, others into folders of their names.
+   * @param selected Default: all
+   */
+  async savePretrained(dir: string, { selected = this.adapterNames }: { selected?: readonly string[] } = {}): Promise<void> {
+    await this.#pending;
+    for (const name of selected) {
+      await this.#save(this.base.language.adapter(name), name === "default" ? dir : join(dir, name));
+    }
+  }
+
+  async #save(adapter: Adapter, dir: string): Promise<void> {
+    await saveAdapter(this.base.language.device, adapter, dir, {
+      baseModelNameOrPath: this.base.nameOrPath,
+      taskType: "CAUSAL_LM",
+    });
+  }
+
+  /** The active adapter, for a trainer. @throws ConfigError unless exactly one is on, and may be trained */
+  trainable(): Trainable {
+    const [name, ...others] = this.activeAdapters;
+    if (name === undefined || others.length > 0) {
+      throw new ConfigError({
+        where: "trainer",
+        what: "one adapter is trained at a time",
+        got: name === undefined ? "none is on" : this.activeAdapters.join(", "),
+        hint: "choose it with setAdapter",
+      });
+    }
+    if (!this.#trainable.has(name)) {
+      throw new ConfigError({
+        where: "trainer",
+        what: `the adapter "${name}" was loaded to be used, not to be trained`,
+        hint: "load it with isTrainable: true",
+      });
+    }
+    const { language } = this.base;
+    const adapter = language.adapter(name);
+    return adapterTrainable(language, adapter, {
+      ready: async () => void (await this.#pending),
+      save: (dir) => this.#save(adapter, dir),
+      restore: (dir) => restoreAdapter(language.device, adapter, dir),
+    });
+  }
+
+  /** Elements that training would change, and all that the model has with its active adapters. */
+  getNbTrainableParameters(): { trainable: number; all: number } {
+    const { language } = this.base;
+    const adapters = this.#active.map((name) => language.adapter(name));
+    const trained = adapters.filter(({ name }) => this.#trainable.has(name)).flatMap(({ parameters }) => parameters);
+    return countTrainable({ language, trained, adapters });
+  }
+
+  /** Prints `trainable params: … || all params: … || trainable%: …`, and returns it. */
+  printTrainableParameters(): string {
+    const text = trainableText(this.getNbTrainableParameters());
+    console.log(text);
+    return text;
+  }
+
+  /** Frees the model and its adapters. */
+  async dispose(): Promise<void> {
+    await this.#pending;
+    const { language } = this.base;
+    for (const adapter of language.adapters.values()) {
+      for (const { name } of adapterStates(adapter)) await language.device.free(name);
+    }
+    await this.base.dispose();
+  }
+
+  readonly #choose = (names: readonly string[] | undefined, rows: number): RowAdapters => {
+    const { language } = this.base;
+    if (names === undefined) return [language.isMerged ? [] : this.activeAdapters];
+    if (names.length !== rows) {
+      throw new ConfigError({
+        where: "adapterNames",
+        what: "one name is needed for each row",
+        got: names.length,
+        expected: rows,
+      });
+    }
+    if (language.isMerged) {
+      throw new ConfigError({ where: "adapterNames", what: "adapters are merged", hint: "call unmergeAdapter first" });
+    }
+    return names.map((name) => (name === BASE ? [] : [language.adapter(name).name]));
+  };
+
+  #adaptable(): Parameters<typeof attach>[0] {
+    const { language, defaultTargets } = this.base;
+    const { parameters, layers, tied } = language.model;
+    return { parameters, layers, tied, defaultTargets };
+  }
+
+  #expectFree(name: string): void {
+    if (!this.base.language.adapters.has(name)) return;
+    throw new ConfigError({ where: "adapterName", what: "the name is taken", got: name });
+  }
+
+  /** Runs `work` before anything that waits; its error comes out there. */
+  #begin(work: () => Promise<void>): void {
+    this.#pending = this.#pending.then(work);
+    // Whoever waits next is told; until then nobody listens.
+    this.#pending.catch(() => {});
+  }
+}
+
+/** `loraAlpha` -> `lora_alpha` */
+function snakeCase(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

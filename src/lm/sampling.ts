@@ -3,7 +3,7 @@
  * arXiv 1909.05858), temperature, top-k, top-p (Holtzman et al. 2020, arXiv 1904.09751), min-p (Nguyen et al. 2024, arXiv
  * 2407.01082).
  */
-import { ConfigError, listed } from "../errors.ts";
+import { ConfigError, listed, NumericError } from "../errors.ts";
 import type { Random } from "../random.ts";
 
 export interface SamplingOptions {
@@ -19,6 +19,12 @@ export interface SamplingOptions {
   readonly minP?: number;
   /** Divides the logits of tokens that are there already if they are positive, multiplies them if not. Default: 1. */
   readonly repetitionPenalty?: number;
+}
+
+/** The tokens of a draw, in no particular order, and their probabilities, which sum to 1. */
+export interface Distribution {
+  readonly ids: Uint32Array;
+  readonly probabilities: Float64Array;
 }
 
 /** @throws ConfigError naming every option that is out of its range */
@@ -40,63 +46,112 @@ export function checkSampling(options: SamplingOptions): void {
  * The next token.
  * @param logits [V]; may be overwritten
  * @param seen tokens so far, prompt included
+ * @throws NumericError if no logit is a number to choose by
  */
 export function pickToken(
   logits: Float32Array,
-  seen: Iterable<number>,
+  seen: ReadonlySet<number>,
   options: SamplingOptions,
   random: Random,
 ): number {
-  const { doSample = false, temperature = 1, topK = 50, topP = 1, minP = 0, repetitionPenalty = 1 } = options;
-  if (repetitionPenalty !== 1) penalize(logits, seen, repetitionPenalty);
-  if (!doSample) return argMax(logits);
-  const candidates = likeliest(logits, topK);
-  const top = logits[candidates[0]!]!;
-  const weights = Array.from(candidates, (id) => Math.exp((logits[id]! - top) / temperature));
-  return candidates[draw(weights, kept(weights, topP, minP), random.uniform())]!;
+  if (options.doSample === true) return draw(distribution(logits, seen, options), random.uniform());
+  penalize(logits, seen, options.repetitionPenalty ?? 1);
+  return likeliest(logits);
 }
 
-function penalize(logits: Float32Array, seen: Iterable<number>, penalty: number): void {
-  for (const id of new Set(seen)) logits[id]! = logits[id]! > 0 ? logits[id]! / penalty : logits[id]! * penalty;
+/** What is drawn from, with arguments as for {@link pickToken}. `doSample` does not matter. */
+export function distribution(logits: Float32Array, seen: ReadonlySet<number>, options: SamplingOptions): Distribution {
+  const { temperature = 1, topK = 50, topP = 1, minP = 0, repetitionPenalty = 1 } = options;
+  penalize(logits, seen, repetitionPenalty);
+  const top = logits[likeliest(logits)]!;
+  let ids = topK > 0 && topK < logits.length ? atLeast(logits, nthLargest(logits, topK)) : indices(logits.length);
+  let weights = Float64Array.from(ids, (id) => Math.exp((logits[id]! - top) / temperature));
+  const keep = (kept: Uint32Array) => {
+    ids = kept.map((i) => ids[i]!);
+    weights = Float64Array.from(kept, (i) => weights[i]!);
+  };
+  if (topP < 1) keep(nucleus(weights, topP));
+  // The likeliest has the weight 1.
+  if (minP > 0) keep(atLeast(weights, minP));
+  const total = sum(weights);
+  return { ids, probabilities: weights.map((weight) => weight / total) };
 }
 
-export function argMax(logits: Float32Array): number {
+function penalize(logits: Float32Array, seen: ReadonlySet<number>, penalty: number): void {
+  if (penalty === 1) return;
+  for (const id of seen) logits[id]! = logits[id]! > 0 ? logits[id]! / penalty : logits[id]! * penalty;
+}
+
+/** Index of the largest logit, the first one of several. @throws NumericError if there is NaN, or no finite one */
+function likeliest(logits: Float32Array): number {
   let best = 0;
-  for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i;
-  return best;
+  let isNumber = true;
+  for (let i = 0; i < logits.length; i++) {
+    const value = logits[i]!;
+    if (value > logits[best]!) best = i;
+    isNumber &&= value === value;
+  }
+  if (isNumber && Number.isFinite(logits[best])) return best;
+  throw new NumericError({
+    where: "logits",
+    what: isNumber ? `the largest is ${logits[best]}` : "there are some that are not a number",
+    hint: "weights that overflowed in training, or a damaged file, give such logits",
+  });
 }
 
-/** The `count` tokens with the largest logits, largest first; 0: all. Those that tie with the last one stay, too. */
-function likeliest(logits: Float32Array, count: number): Uint32Array {
-  let ids = Uint32Array.from(logits.keys());
-  if (count > 0 && count < logits.length) {
-    const threshold = logits.toSorted().at(-count)!;
-    ids = ids.filter((id) => logits[id]! >= threshold);
+/** The n-th largest value, n >= 1: from a heap of the n largest so far, the smallest of them first. */
+function nthLargest(values: Float32Array | Float64Array, n: number): number {
+  const heap = values.slice(0, n).sort();
+  for (let i = n; i < values.length; i++) {
+    const value = values[i]!;
+    if (value <= heap[0]!) continue;
+    let at = 0;
+    for (let child = 1; child < n; child = 2 * at + 1) {
+      if (child + 1 < n && heap[child + 1]! < heap[child]!) child++;
+      if (heap[child]! >= value) break;
+      heap[at] = heap[child]!;
+      at = child;
+    }
+    heap[at] = value;
   }
-  return ids.sort((a, b) => logits[b]! - logits[a]! || a - b);
+  return heap[0]!;
 }
 
-/** How many of the weights, which fall, stay in the draw; at least one. */
-function kept(weights: readonly number[], topP: number, minP: number): number {
-  let count = weights.length;
-  if (topP < 1) {
-    const total = weights.reduce((sum, weight) => sum + weight, 0);
-    let [sum, i] = [0, 0];
-    while (i < weights.length && sum < topP * total) sum += weights[i++]!;
-    count = Math.max(1, i);
+/** Indices of the values that are `threshold` or more, so of all that tie with it. */
+function atLeast(values: Float32Array | Float64Array, threshold: number): Uint32Array {
+  return indices(values.length).filter((i) => values[i]! >= threshold);
+}
+
+/** Indices of the largest weights that are `share` of the sum together: as few as do, at least one. */
+function nucleus(weights: Float64Array, share: number): Uint32Array {
+  const wanted = share * sum(weights);
+  // Nearly always a few are enough: not all of a vocabulary is sorted.
+  for (let count = 64; ; count *= 8) {
+    const isAll = count >= weights.length;
+    const ids = isAll ? indices(weights.length) : atLeast(weights, nthLargest(weights, count));
+    ids.sort((a, b) => weights[b]! - weights[a]! || a - b);
+    let [mass, kept] = [0, 0];
+    while (kept < ids.length && mass < wanted) mass += weights[ids[kept++]!]!;
+    if (isAll || mass >= wanted) return ids.subarray(0, kept);
   }
-  while (minP > 0 && count > 1 && weights[count - 1]! < minP * weights[0]!) count--;
-  return count;
 }
 
 /** @param u uniform in [0, 1) */
-function draw(weights: readonly number[], count: number, u: number): number {
-  let total = 0;
-  for (let i = 0; i < count; i++) total += weights[i]!;
-  let rest = u * total;
-  for (let i = 0; i < count - 1; i++) {
-    rest -= weights[i]!;
-    if (rest < 0) return i;
+function draw({ ids, probabilities }: Distribution, u: number): number {
+  let rest = u;
+  for (let i = 0; i < ids.length - 1; i++) {
+    rest -= probabilities[i]!;
+    if (rest < 0) return ids[i]!;
   }
-  return count - 1;
+  return ids.at(-1)!;
+}
+
+function sum(values: Float64Array): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}
+
+function indices(count: number): Uint32Array {
+  return new Uint32Array(count).map((_, i) => i);
 }

@@ -13,6 +13,8 @@ export interface Trainable {
   readonly trained: readonly ParameterSpec[];
   /** Adapters that are on while training. */
   readonly adapters: readonly Adapter[];
+  /** Waits until all of it is on the device. */
+  ready(): Promise<void>;
   /** Writes what was trained, as a user would load it: an adapter, or a model. */
   save(dir: string): Promise<void>;
   /** Puts what `save` wrote back on the device, bit for bit. */
@@ -29,6 +31,7 @@ export function weightsTrainable(model: CausalLMModel, names?: ReadonlySet<strin
     what: trained.length === parameters.length ? "all weights" : `${trained.length} of ${parameters.length} weights`,
     trained,
     adapters: [],
+    ready: async () => {},
     save: (dir) => model.savePretrained(dir, { dtype: "float32" }),
     async restore(dir) {
       const checkpoint = await openCheckpoint(dir);
@@ -44,19 +47,18 @@ export function weightsTrainable(model: CausalLMModel, names?: ReadonlySet<strin
   };
 }
 
-/** An adapter that is on a model. @param save writes it, @param restore puts back what that wrote */
+/** An adapter that is on a model. */
 export function adapterTrainable(
   language: LanguageModel,
   adapter: Adapter,
-  { save, restore }: Pick<Trainable, "save" | "restore">,
+  files: Pick<Trainable, "ready" | "save" | "restore">,
 ): Trainable {
   return {
     language,
     what: `adapter "${adapter.name}"`,
     trained: adapter.parameters,
     adapters: [adapter],
-    save,
-    restore,
+    ...files,
   };
 }
 

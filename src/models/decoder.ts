@@ -6,9 +6,8 @@
  */
 import type { Value } from "../ir/graph.ts";
 import { add } from "../ir/ops/add.ts";
-import { mul } from "../ir/ops/mul.ts";
 import { reshape } from "../ir/ops/reshape.ts";
-import { silu } from "../ir/ops/silu.ts";
+import { swiglu } from "../ir/ops/swiglu.ts";
 import { transpose } from "../ir/ops/transpose.ts";
 import { embedding } from "../nn/embedding.ts";
 import { normal } from "../nn/init.ts";
@@ -128,7 +127,7 @@ function decoderBlock(config: DecoderConfig, index: number): Block {
     return o.forward(tracing, reshape(transpose(y, [0, 2, 1, 3]), [...x.type.shape.slice(0, 2), heads * headDim]));
   };
   const mlp = (tracing: Tracing, x: Value): Value =>
-    down.forward(tracing, mul(silu(gate.forward(tracing, x)), up.forward(tracing, x)));
+    down.forward(tracing, swiglu(gate.forward(tracing, x), up.forward(tracing, x)));
 
   return {
     parameters: [

@@ -71,12 +71,12 @@ export function additiveMask(mask: Value, dtype: DType = "float32"): Value {
 
 function scaleOf({ scale }: AttentionOptions, width: Dim | undefined): number {
   if (scale !== undefined) return scale;
-  if (width?.size === undefined) {
-    throw new ShapeError({
-      where: "attention",
-      what: "the head width must be known when the graph is traced",
-      got: width?.name,
-    });
-  }
-  return 1 / Math.sqrt(width.size);
+  // Without a fourth axis the operation refuses the queries.
+  const size = width === undefined ? 1 : width.size;
+  if (size !== undefined) return 1 / Math.sqrt(size);
+  throw new ShapeError({
+    where: "attention",
+    what: "the head width must be known when the graph is traced",
+    got: width?.name,
+  });
 }

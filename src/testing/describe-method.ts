@@ -111,7 +111,7 @@ interface Bench {
 
 function describeCase<C extends MethodConfig>({ method, config, rig, facts }: Trial<C>): void {
   const complete = method.configure(config);
-  const adapter = attach(rig.model.layers, method, {
+  const adapter = attach(rig.model, method, {
     targetModules: rig.model.layers.map((layer) => layer.name),
     config,
   });
@@ -203,7 +203,7 @@ async function checkMerge({ device, rig, adapter, x }: Bench): Promise<void> {
   const before = await readAll(device, parameters);
   const base = await logitsOf(device, rig, x, []);
   const unmerged = await logitsOf(device, rig, x, [adapter]);
-  const kept = await merge(device, adapter, parameters);
+  const kept = await merge(device, adapter);
   const merged = await logitsOf(device, rig, x, []);
   close(merged, unmerged, "merged logits");
   assert.ok(difference(merged, base) > 100 * ROUNDING, "merging has no effect");
@@ -211,8 +211,8 @@ async function checkMerge({ device, rig, adapter, x }: Bench): Promise<void> {
   for (const [name, tensor] of await readAll(device, parameters)) sameBits(tensor, before.get(name)!, name);
 }
 
-async function checkNoMerge({ device, rig, adapter }: Bench): Promise<void> {
-  await assert.rejects(merge(device, adapter, rig.model.parameters), (error) => {
+async function checkNoMerge({ device, adapter }: Bench): Promise<void> {
+  await assert.rejects(merge(device, adapter), (error) => {
     assert.ok(error instanceof ConfigError);
     assert.ok((error.problem.hint ?? "").length > 0, "the method does not say why it cannot be merged");
     return true;
@@ -236,7 +236,7 @@ async function checkFile(bench: Bench, folder: string): Promise<void> {
 async function reload(device: Device, { adapter: saved, rig, notInFile }: Bench, dir: string): Promise<Adapter> {
   const settings = Object.entries(saved.config as Readonly<Record<string, unknown>>);
   const config = Object.fromEntries(settings.filter(([key]) => notInFile.includes(key)));
-  const { adapter, warnings } = await loadAdapter(device, rig.model.layers, dir, { config });
+  const { adapter, warnings } = await loadAdapter(device, rig.model, dir, { config });
   assert.deepEqual(warnings, []);
   assert.deepEqual(adapter.config, saved.config);
   assert.deepEqual(
@@ -329,7 +329,7 @@ async function checkRandomness(bench: Bench): Promise<void> {
 async function twins({ device, adapter }: Bench, seed: number | undefined): Promise<Tensor[]> {
   const layers = [linear("a", 7, 5), linear("b", 7, 5)];
   const two = attach(
-    layers.map(({ layer }) => layer),
+    { parameters: layers.flatMap((layer) => layer.parameters), layers: layers.map(({ layer }) => layer) },
     adapter.method,
     { config: adapter.config as object },
   );
@@ -343,7 +343,7 @@ async function twins({ device, adapter }: Bench, seed: number | undefined): Prom
   const graph = new Graph();
   const x = graph.feed("x", { dtype: "float32", shape: [dim("B"), dim(7)] });
   const feed = seed === undefined ? undefined : graph.feed("seed", { dtype: "int32", shape: [] });
-  const tracing = { ...tracingOf(graph), adapt: adapterHook([two], feed) };
+  const tracing = { ...tracingOf(graph), adapt: adapterHook([two], feed === undefined ? {} : { seed: feed }) };
   for (const layer of layers) graph.output(layer.layer.name, layer.forward(tracing, x));
   const executable = await device.compile(graph);
   const data = Float32Array.from({ length: 4 * 7 }, () => random.normal());
@@ -361,7 +361,7 @@ async function checkGradients({ device, rig, adapter, feeds }: Bench): Promise<v
   await scatterParameters(device, adapter.parameters);
   const graph = new Graph();
   const seed = graph.feed("seed", { dtype: "int32", shape: [] });
-  const loss = lossOf({ ...tracingOf(graph), training: true, adapt: adapterHook([adapter], seed) }, rig);
+  const loss = lossOf({ ...tracingOf(graph), training: true, adapt: adapterHook([adapter], { seed }) }, rig);
   const states = adapter.parameters.map(({ name }) => graph.inputs.find(({ value }) => value.name === name)!.value);
   const gradients = grad(loss, states);
   graph.output("loss", loss);
@@ -385,7 +385,7 @@ async function checkGradients({ device, rig, adapter, feeds }: Bench): Promise<v
 
   const bare = new Graph();
   const random = bare.feed("seed", { dtype: "int32", shape: [] });
-  bare.output("loss", lossOf({ ...tracingOf(bare), training: true, adapt: adapterHook([adapter], random) }, rig));
+  bare.output("loss", lossOf({ ...tracingOf(bare), training: true, adapt: adapterHook([adapter], { seed: random }) }, rig));
   const lossAt = (name: string, direction: Float64Array, step: number) => {
     const { shape, data } = arrays[name]!;
     const moved = ndarray(
@@ -418,10 +418,10 @@ async function checkNames<C>(method: Method<C>, rig: Rig, dir: string): Promise<
   const folder = await mkdtemp(join(tmpdir(), "lowrank-method-"));
   try {
     await withDevice(async (device) => {
-      const { adapter } = await loadAdapter(device, rig.model.layers, dir);
+      const { adapter } = await loadAdapter(device, rig.model, dir);
       const layers = adapter.targets.map(({ layer }) => layer.name);
       const config = adapter.config as Partial<C>;
-      const ours = attach(rig.model.layers, method, { targetModules: layers, config });
+      const ours = attach(rig.model, method, { targetModules: layers, config });
       await initializeParameters(device, ours.parameters, 0);
       await saveAdapter(device, ours, folder);
     });
@@ -441,7 +441,7 @@ async function checkGroups<C>(method: Method<C>, config: Partial<C>): Promise<vo
   const layer = conv2d("depthwise", 4, 6, [3, 2], { groups: 2 });
   let adapter: Adapter;
   try {
-    adapter = attach([layer.layer], method, { targetModules: ["depthwise"], config });
+    adapter = attach({ ...layer, layers: [layer.layer] }, method, { targetModules: ["depthwise"], config });
   } catch (error) {
     assert.ok(error instanceof ConfigError, String(error));
     assert.match(error.message, /depthwise/);

@@ -118,7 +118,7 @@ export async function logitsOf(
   const tracing = {
     ...tracingOf(graph),
     training: random !== undefined,
-    ...(adapters.length === 0 ? {} : { adapt: adapterHook(adapters, random) }),
+    ...(adapters.length === 0 ? {} : { adapt: adapterHook(adapters, random === undefined ? {} : { seed: random }) }),
   };
   graph.output("logits", model.forward(tracing, { x: feed }));
   const executable = await device.compile(graph);
@@ -137,7 +137,7 @@ export function trainingOf(rig: Rig, adapters: readonly Adapter[], optimizer: Op
     parameters: [...rig.model.parameters, ...added],
     trainable: new Set(added.map(({ name }) => name)),
     optimizer,
-    adapt: (seed) => adapterHook(adapters, seed),
+    adapt: (seed) => adapterHook(adapters, { seed }),
     loss: (tracing) => lossOf(tracing, rig),
   });
 }

@@ -57,7 +57,7 @@ export async function fitImages(device: Device, images: ImageDataset, options: F
     trainable: options.trainable,
     optimizer,
     typicalSizes,
-    ...(adapters.length === 0 ? {} : { adapt: (seed) => adapterHook(adapters, seed) }),
+    ...(adapters.length === 0 ? {} : { adapt: (seed) => adapterHook(adapters, { seed }) }),
     loss(tracing) {
       const labels = tracing.graph.feed("labels", { dtype: "int32", shape: [dim("B")] });
       const logits = model.forward(tracing, { x: feedImages(tracing.graph) });

@@ -115,6 +115,7 @@ export class Trainer {
    */
   async train({ signal, resumeFrom }: { signal?: AbortSignal; resumeFrom?: string } = {}): Promise<TrainOutput> {
     const plan = planRun(this.#train.length, this.#settings);
+    await this.#trainable.ready();
     const resume = resumeFrom === undefined ? undefined : await this.#restore(resumeFrom);
     const run = await Run.start(this.#parts(plan), resume, resumeFrom);
     this.#log = run.log;
@@ -315,11 +316,12 @@ class Run {
 
   /** Passes over the data so far, with the fraction of the present one. */
   get #epoch(): number {
+    const { plan, train, settings } = this.#parts;
     const { position, globalStep } = this.#progress;
-    const { stepsPerEpoch, totalSteps } = this.#parts.plan;
-    const { length } = this.#parts.train;
-    if (length !== undefined && stepsPerEpoch !== undefined) return position.epoch + position.used / length;
-    return globalStep / totalSteps;
+    if (train.length === undefined) return globalStep / plan.totalSteps;
+    // Counted in batches, as transformers counts.
+    const batches = (rows: number) => Math.ceil(rows / settings.perDeviceTrainBatchSize);
+    return position.epoch + batches(position.used) / batches(train.length);
   }
 
   async #step({ batches, position }: StepRows): Promise<void> {

@@ -18,10 +18,10 @@ export const loraCases: readonly MethodCase<LoraConfig>[] = [
 ];
 
 export const loraFacts: MethodFacts<LoraConfig> = {
-  elements: (layer, { r }) =>
-    layer.kind === "linear"
-      ? loraElements([layer], r)
-      : r * layer.inFeatures * layer.kernel[0] * layer.kernel[1] + layer.outFeatures * r,
+  elements: (layer, { r, loraBias }) =>
+    (layer.kind === "conv2d"
+      ? r * layer.inFeatures * layer.kernel[0] * layer.kernel[1] + layer.outFeatures * r
+      : loraElements([layer], r)) + (loraBias ? layer.outFeatures : 0),
   notInFile: ["form", "init"],
   golden: [
     { folder: "mlp", model: "mlp" },

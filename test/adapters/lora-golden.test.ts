@@ -56,7 +56,7 @@ function describeRun(run: Run, form: LoraForm): void {
   const rig: Rig = "base_model.model.conv1.base_layer.weight" in run.parameters ? convRig([1, 0]) : mlpRig();
   const { r, lora_alpha: alpha, use_rslora: useRslora = false } = run.config;
   const config = { r, alpha, useRslora, form };
-  const adapter = attach(rig.model.layers, lora, { targetModules: run.targets, config });
+  const adapter = attach(rig.model, lora, { targetModules: run.targets, config });
   const parameters = renamed(run.parameters);
 
   it("has the names and shapes that PEFT has in memory", () => {
@@ -128,7 +128,7 @@ function describeRun(run: Run, form: LoraForm): void {
       for (const [name, { data }] of Object.entries(renamed(run.trained))) {
         near(numbers(await device.read(name)), data, AFTER_TRAINING, name);
       }
-      await merge(device, adapter, rig.model.parameters);
+      await merge(device, adapter);
       for (const [name, { data }] of Object.entries(run.merged)) {
         near(numbers(await device.read(name)), data, AFTER_TRAINING, name);
       }

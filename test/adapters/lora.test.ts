@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it, test } from "node:test";
 import { type Adapter, adapterHook, attach } from "../../src/adapters/adapter.ts";
+import type { AdaptableModel } from "../../src/adapters/copies.ts";
 import { cheaperForm, lora, loraElements, scaling } from "../../src/adapters/lora.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { grad } from "../../src/ir/grad.ts";
@@ -9,7 +10,7 @@ import { Graph, reachable, type Value } from "../../src/ir/graph.ts";
 import { ndarray, type NdArray } from "../../src/ir/ndarray.ts";
 import { dim, type DimSizes, shapeOf } from "../../src/ir/shape.ts";
 import { conv2d } from "../../src/nn/conv2d.ts";
-import { linear } from "../../src/nn/linear.ts";
+import { linear, type Linear } from "../../src/nn/linear.ts";
 import type { Layer } from "../../src/nn/module.ts";
 import { Random } from "../../src/random.ts";
 import { interpret } from "../../src/runtime/interp.ts";
@@ -32,7 +33,7 @@ function fill(graph: Graph, zero: (name: string) => boolean): Record<string, NdA
 
 describe("gradients (papers: the first step of LoRA and of full fine-tuning)", () => {
   const rig = mlpRig();
-  const adapter = attach(rig.model.layers, lora, { config: { r: 4, alpha: 10 } });
+  const adapter = attach(rig.model, lora, { config: { r: 4, alpha: 10 } });
   const s = scaling(adapter.config);
   const { x, labels } = batchOf(rig, 9);
   const graph = new Graph();
@@ -166,7 +167,7 @@ describe("form by cost", () => {
     const graph = new Graph();
     const seed = seeded ? graph.feed("seed", { dtype: "int32", shape: [] }) : undefined;
     const x = graph.feed("x", { dtype: "float32", shape: [dim("B"), dim("T"), dim(7)] });
-    const y = layer.forward({ ...tracingOf(graph), typicalSizes, adapt: adapterHook([adapter], seed) }, x);
+    const y = layer.forward({ ...tracingOf(graph), typicalSizes, adapt: adapterHook([adapter], seed === undefined ? {} : { seed }) }, x);
     return reachable(graph, [y]).some(({ outputs: [value] }) => isShape(value!, [11, 7]));
   };
   const isShape = (value: Value, shape: readonly number[]) =>
@@ -174,12 +175,12 @@ describe("form by cost", () => {
 
   it("is picked from the typical number of rows", () => {
     const layer = linear("fc", 7, 11);
-    const auto = attach([layer.layer], lora, { config: { r: 2, alpha: 3, form: "auto" } });
+    const auto = attach(modelOf(layer), lora, { config: { r: 2, alpha: 3, form: "auto" } });
     // 7 · 11 / (7 + 11) = 4.3 rows.
     assert.equal(makesWeight(auto, layer, { B: 2, T: 2 }), false);
     assert.equal(makesWeight(auto, layer, { B: 2, T: 3 }), true);
     assert.equal(makesWeight(auto, layer, {}), false, "without a typical size");
-    const dropout = attach([layer.layer], lora, { config: { r: 2, alpha: 3, form: "auto", dropout: 0.5 } });
+    const dropout = attach(modelOf(layer), lora, { config: { r: 2, alpha: 3, form: "auto", dropout: 0.5 } });
     assert.equal(makesWeight(dropout, layer, { B: 2, T: 3 }, true), false, "while training with dropout");
     assert.equal(makesWeight(dropout, layer, { B: 2, T: 3 }), true, "with dropout, outside training");
   });
@@ -188,11 +189,11 @@ describe("form by cost", () => {
 test("dropout sets elements of A's input to 0 and divides the others by 1 - p", () => {
   const p = 0.25;
   const layer = linear("fc", 7, 7);
-  const adapter = attach([layer.layer], lora, { config: { r: 7, alpha: 7, dropout: p } });
+  const adapter = attach(modelOf(layer), lora, { config: { r: 7, alpha: 7, dropout: p } });
   const graph = new Graph();
   const seed = graph.feed("seed", { dtype: "int32", shape: [] });
   const x = graph.feed("x", { dtype: "float32", shape: shapeOf([1000, 7]) });
-  graph.output("y", layer.forward({ ...tracingOf(graph), adapt: adapterHook([adapter], seed) }, x));
+  graph.output("y", layer.forward({ ...tracingOf(graph), adapt: adapterHook([adapter], { seed }) }, x));
   // W and its bias are 0, A and B the identity: the result is the input of A.
   const [zero, one] = [ndarray([7, 7], new Float64Array(49)), eye(7, 1)];
   const { y } = interpret(graph, {
@@ -225,8 +226,8 @@ test("two adapters on one layer add up, in whatever form", () => {
   let one: Adapter;
   let two: Adapter;
   for (const [first, second] of outputs) {
-    one = attach([layer.layer], lora, { name: "one", config: { r: 2, alpha: 3, form: first } });
-    two = attach([layer.layer], lora, { name: "two", config: { r: 4, alpha: 10, form: second } });
+    one = attach(modelOf(layer), lora, { name: "one", config: { r: 2, alpha: 3, form: first } });
+    two = attach(modelOf(layer), lora, { name: "two", config: { r: 4, alpha: 10, form: second } });
     const [base, withOne, withTwo, withBoth] = [run([]), run([one]), run([two]), run([one, two])];
     withBoth.forEach((value, i) => {
       const expected = withOne[i]! + withTwo[i]! - base[i]!;
@@ -236,8 +237,7 @@ test("two adapters on one layer add up, in whatever form", () => {
 });
 
 test("two adapters of one name are refused: they would share their parameters", () => {
-  const { layer } = linear("fc", 7, 11);
-  const adapter = attach([layer], lora);
+  const adapter = attach(modelOf(linear("fc", 7, 11)), lora);
   assert.throws(() => adapterHook([adapter, adapter]), /ConfigError|two of them are called "default"/);
 });
 
@@ -288,6 +288,11 @@ describe("configuration", () => {
     });
   });
 });
+
+/** A model of one layer. */
+function modelOf({ layer, parameters }: Linear): AdaptableModel {
+  return { layers: [layer], parameters };
+}
 
 function multiply(a: NdArray, b: NdArray): NdArray {
   const [m, k, n] = [a.shape[0]!, a.shape[1]!, b.shape[1]!];

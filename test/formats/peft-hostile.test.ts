@@ -5,17 +5,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import type { AdaptableModel } from "../../src/adapters/copies.ts";
 import { FormatError } from "../../src/errors.ts";
 import { loadAdapter } from "../../src/formats/peft/index.ts";
 import { type TensorToWrite, writeSafetensors } from "../../src/formats/safetensors/index.ts";
 import { conv2d } from "../../src/nn/conv2d.ts";
 import { linear } from "../../src/nn/linear.ts";
-import type { Layer } from "../../src/nn/module.ts";
 import { interpDevice } from "../../src/runtime/interp.ts";
 import { mlpRig } from "../../src/testing/method-rig.ts";
 
 const GOLDEN = fileURLToPath(new URL("../../../golden/peft/mlp", import.meta.url));
-const { layers } = mlpRig().model;
+const { model } = mlpRig();
 let root: string;
 let dir: string;
 before(async () => {
@@ -28,8 +28,8 @@ beforeEach(async () => {
   await cp(GOLDEN, dir, { recursive: true });
 });
 
-async function refused(parts: readonly (string | RegExp)[], model: readonly Layer[] = layers): Promise<void> {
-  await assert.rejects(loadAdapter(interpDevice(), model, dir), (error) => {
+async function refused(parts: readonly (string | RegExp)[], of: AdaptableModel = model): Promise<void> {
+  await assert.rejects(loadAdapter(interpDevice(), of, dir), (error) => {
     assert.ok(error instanceof FormatError, String(error));
     for (const part of parts) {
       if (typeof part === "string") assert.ok(error.message.includes(part), `${part} is not in: ${error.message}`);
@@ -92,7 +92,7 @@ describe("settings that change the result", () => {
       init_lora_weights: "orthogonal",
       loftq_config: null,
     });
-    const { warnings } = await loadAdapter(interpDevice(), layers, dir);
+    const { warnings } = await loadAdapter(interpDevice(), model, dir);
     assert.deepEqual(warnings, []);
   });
 });
@@ -128,7 +128,7 @@ describe("adapter_config.json", () => {
 
   it("a pattern that takes a regular expression forever is not run", async () => {
     await changeConfig({ target_modules: "(f+)+(c+)+(fc)*(.*)*(.*)*(.*)*!" });
-    const { adapter } = await loadAdapter(interpDevice(), layers, dir);
+    const { adapter } = await loadAdapter(interpDevice(), model, dir);
     assert.equal(adapter.targets.length, 2);
   });
 
@@ -175,7 +175,7 @@ describe("adapter_model.safetensors", () => {
     await writeTensors(rest);
     await refused(['"base_model.model.fc3.lora_A.weight" is missing; "base_model.model.fc3.lora_B.weight" is missing']);
     await changeConfig({ exclude_modules: ["fc3"] });
-    const { adapter } = await loadAdapter(interpDevice(), layers, dir);
+    const { adapter } = await loadAdapter(interpDevice(), model, dir);
     assert.deepEqual(
       adapter.targets.map(({ layer }) => layer.name),
       ["fc1"],
@@ -200,13 +200,13 @@ describe("adapter_model.safetensors", () => {
     const strange = Array.from({ length: 500 }, (_, i) => [`${"x".repeat(20_000)}.${i}`, [1]] as const);
     await writeTensors({ ...fits, ...Object.fromEntries(strange) });
     await refused([/and 490 more/]);
-    await assert.rejects(loadAdapter(interpDevice(), layers, dir), (error) => (error as Error).message.length < 5000);
+    await assert.rejects(loadAdapter(interpDevice(), model, dir), (error) => (error as Error).message.length < 5000);
   });
 
   it("a layer that the method refuses is named with the reason", async () => {
     const grouped = conv2d("conv", 4, 6, [3, 2], { groups: 2 }).layer;
     await writeTensors({ "base_model.model.conv.lora_A.weight": [4, 2, 3, 2] });
-    await refused(["conv: LoRA on a convolution in groups is not defined: got 2 groups"], [grouped]);
+    await refused(["conv: LoRA on a convolution in groups is not defined: got 2 groups"], { parameters: [], layers: [grouped] });
   });
 
   it("cut off", async () => {
@@ -224,7 +224,7 @@ describe("adapter_model.safetensors", () => {
   it("leaves nothing on the device when it fails", async () => {
     const device = interpDevice();
     await changeConfig({ r: 5 });
-    await assert.rejects(loadAdapter(device, [...layers, linear("fc9", 3, 2).layer], dir), FormatError);
+    await assert.rejects(loadAdapter(device, { ...model, layers: [...model.layers, linear("fc9", 3, 2).layer] }, dir), FormatError);
     await assert.rejects(device.read("fc1.lora_A.default.weight"), /no such state/);
   });
 });

@@ -67,7 +67,7 @@ describe("an adapter that PEFT saved", () => {
       for (const [state, { shape, data }] of Object.entries(expected.base)) {
         await device.write(state, { dtype: "float32", shape, data: Float32Array.from(data) });
       }
-      return loadAdapter(device, rig.model.layers, golden(name));
+      return loadAdapter(device, rig.model, golden(name));
     };
 
     it(`${name}: has its settings, its layers and its logits`, async () => {
@@ -102,8 +102,8 @@ describe("an adapter that PEFT saved", () => {
 
   it("can have a name, and settings that its file does not hold", async () => {
     const device = interpDevice();
-    const { layers } = mlpRig().model;
-    const { adapter } = await loadAdapter(device, layers, golden("mlp"), { name: "mine", config: { form: "weight" } });
+    const { model } = mlpRig();
+    const { adapter } = await loadAdapter(device, model, golden("mlp"), { name: "mine", config: { form: "weight" } });
     assert.equal((adapter.config as LoraConfig).form, "weight");
     assert.equal(adapter.parameters[0]!.name, "fc1.lora_A.mine.weight");
     assert.deepEqual((await device.read("fc1.lora_A.mine.weight")).shape, [4, 7]);
@@ -115,7 +115,7 @@ describe("adapter_config.json", () => {
     const device = interpDevice();
     const rig = mlpRig();
     const config = { r: 4, alpha: 10, dropout: 0.05, useRslora: true, init: "standard-normal" } as const;
-    const adapter = attach(rig.model.layers, lora, { targetModules: ["fc3", "fc1"], config });
+    const adapter = attach(rig.model, lora, { targetModules: ["fc3", "fc1"], config });
     await initializeParameters(device, adapter.parameters, 0);
     const dir = join(folder, "new", "nested");
     await saveAdapter(device, adapter, dir, { baseModelNameOrPath: "Qwen/Qwen2.5-0.5B" });
@@ -161,19 +161,19 @@ describe("adapter_config.json", () => {
       "base_model.model.fc3.lora_A.weight",
       "base_model.model.fc3.lora_B.weight",
     ]);
-    const { baseModelNameOrPath } = await loadAdapter(device, rig.model.layers, dir);
+    const { baseModelNameOrPath } = await loadAdapter(device, rig.model, dir);
     assert.equal(baseModelNameOrPath, "Qwen/Qwen2.5-0.5B");
   });
 
   it("may have any subset of the settings, and others, which are reported", async () => {
     const device = interpDevice();
     const rig = mlpRig();
-    const adapter = attach(rig.model.layers, lora, { targetModules: ["fc1"] });
+    const adapter = attach(rig.model, lora, { targetModules: ["fc1"] });
     await initializeParameters(device, adapter.parameters, 0);
     const dir = join(folder, "subset");
     await saveAdapter(device, adapter, dir);
     await writeFile(join(dir, "adapter_config.json"), '{"peft_type": "LORA", "brand_new": 1, "eva_config": null}');
-    const loaded = await loadAdapter(device, rig.model.layers, dir);
+    const loaded = await loadAdapter(device, rig.model, dir);
     assert.deepEqual({ ...(loaded.adapter.config as LoraConfig) }, lora.configure({}));
     assert.deepEqual(loaded.adapter.targetModules, ["fc1"]);
     assert.deepEqual(loaded.warnings, [
@@ -181,7 +181,7 @@ describe("adapter_config.json", () => {
     ]);
     const other = '{"peft_type": "LORA", "target_modules": ["fc1", "lm_head"]}';
     await writeFile(join(dir, "adapter_config.json"), other);
-    const { warnings } = await loadAdapter(device, rig.model.layers, dir);
+    const { warnings } = await loadAdapter(device, rig.model, dir);
     assert.deepEqual(warnings, ['adapter_config.json: target_modules has "lm_head", which matches no layer: ignored']);
   });
 });
@@ -190,12 +190,12 @@ describe("saving", () => {
   it("leaves the adapter that was there, and no other file, when it fails", async () => {
     const device = interpDevice();
     const rig = mlpRig();
-    const adapter = attach(rig.model.layers, lora, { config: { r: 2, alpha: 3 } });
+    const adapter = attach(rig.model, lora, { config: { r: 2, alpha: 3 } });
     await scatterParameters(device, adapter.parameters);
     const dir = join(folder, "kept");
     await saveAdapter(device, adapter, dir);
     const before = await tensorsOf(dir);
-    const other = attach(rig.model.layers, lora, { config: { r: 4, alpha: 3 } });
+    const other = attach(rig.model, lora, { config: { r: 4, alpha: 3 } });
     await scatterParameters(device, other.parameters);
     await device.free(other.parameters.at(-1)!.name);
     await assert.rejects(saveAdapter(device, other, dir), /there is no such state/);
@@ -206,7 +206,7 @@ describe("saving", () => {
 
   it("refuses a method that PEFT does not have", async () => {
     const method: Method<LoraConfig> = { ...lora, name: "no-such-method" };
-    const adapter = attach(mlpRig().model.layers, method, {});
+    const adapter = attach(mlpRig().model, method, {});
     await assert.rejects(saveAdapter(interpDevice(), adapter, folder), ConfigError);
   });
 });

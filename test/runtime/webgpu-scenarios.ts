@@ -114,14 +114,14 @@ async function trainAdapter(device: Device, rig: Rig, path: string): Promise<Num
   await saveParameters(device, parameters, path);
   await mapParameters(device, parameters, path);
   const targetModules = layers.map(({ name }) => name);
-  const adapter = attach(layers, lora, { targetModules, config: { r: 3, alpha: 7, dropout: 0.2 } });
+  const adapter = attach(rig.model, lora, { targetModules, config: { r: 3, alpha: 7, dropout: 0.2 } });
   await scatterParameters(device, adapter.parameters, { seed: 8 });
   const optimizer = adamw({ weightDecay: 0.1 });
   const training = trainingGraph({
     parameters: [...parameters, ...adapter.parameters],
     trainable: new Set(adapter.parameters.map(({ name }) => name)),
     optimizer,
-    adapt: (seed) => adapterHook([adapter], seed),
+    adapt: (seed) => adapterHook([adapter], { seed }),
     loss: (tracing) => lossOf(tracing, rig),
   });
   const stepper = await Stepper.create(device, training, { optimizer, frozen: training.frozen, seed: 3 });

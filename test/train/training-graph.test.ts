@@ -46,7 +46,7 @@ describe("a training graph", () => {
   });
 
   test("lists the weights under adapters as frozen, and makes no product for them", () => {
-    const adapter = attach(layers, lora, { config: { r: 3, alpha: 5 }, targetModules: ["fc2"] });
+    const adapter = attach({ parameters, layers }, lora, { config: { r: 3, alpha: 5 }, targetModules: ["fc2"] });
     const trainable = new Set(adapter.parameters.map(({ name }) => name));
     const options = { optimizer: sgd(), loss, adapt: () => adapterHook([adapter]) };
     const { graph, frozen } = trainingGraph({

@@ -166,7 +166,7 @@ class Demo {
     say(`accuracy of the base: ${percent(base.accuracy)}`);
 
     step(`Attach LoRA of rank ${rank} to fc1, fc2 and fc3`);
-    const adapter: Adapter = attach(model.layers, lora, {
+    const adapter: Adapter = attach(model, lora, {
       targetModules: ["fc1", "fc2", "fc3"],
       config: { r: rank, alpha, form, init: "standard-normal" },
     });

@@ -1,7 +1,7 @@
 /** A thread that encodes samples. Started by `encoderInThreads`. */
 import { parentPort, workerData } from "node:worker_threads";
 import { type EncodeAnswer, type EncodeRequest, failureOf } from "./encoder.ts";
-import { type Coder, type CoderRecipe, coderOf, encodeExample, type ExampleResult } from "./example.ts";
+import { type CoderRecipe, coderOf, encodeExamples } from "./example.ts";
 
 const coder = coderOf(workerData as CoderRecipe);
 // Whoever asks is told; until then it is nobody's.
@@ -14,16 +14,12 @@ parentPort!.on("message", (request: EncodeRequest) => {
 
 async function answer({ id, samples }: EncodeRequest): Promise<void> {
   try {
-    const results = await encodeAll(samples, await coder);
-    const buffers = results.flatMap((result) => ("dropped" in result ? [] : [result.inputIds.buffer, result.trained.buffer]));
+    const results = await encodeExamples(samples, await coder);
+    const buffers = results.flatMap((result) =>
+      "dropped" in result ? [] : [result.inputIds.buffer, result.trained.buffer],
+    );
     parentPort!.postMessage({ id, results } satisfies EncodeAnswer, [...new Set(buffers as ArrayBuffer[])]);
   } catch (error) {
     parentPort!.postMessage({ id, failure: failureOf(error) } satisfies EncodeAnswer);
   }
-}
-
-async function encodeAll(samples: EncodeRequest["samples"], using: Coder): Promise<ExampleResult[]> {
-  const results: ExampleResult[] = [];
-  for (const sample of samples) results.push(await encodeExample(sample, using));
-  return results;
 }

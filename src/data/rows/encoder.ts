@@ -4,7 +4,7 @@ import { Worker } from "node:worker_threads";
 import { ConfigError, DataError, EngineError, FormatError, LowrankError, type Problem } from "../../errors.ts";
 import type { BadRow, Row as DataRow } from "../datasets/rows.ts";
 import type { Sample } from "../sample.ts";
-import { type Coder, encodeExample, type ExampleResult, recipeOf } from "./example.ts";
+import { type Coder, encodeExamples, type ExampleResult, recipeOf } from "./example.ts";
 
 export interface BatchEncoder {
   /** Batches that may be given before the first one is done. */
@@ -20,11 +20,7 @@ const BATCH = 64;
 export function encoderHere(coder: Coder): BatchEncoder {
   return {
     ahead: 0,
-    async encode(samples) {
-      const results: ExampleResult[] = [];
-      for (const sample of samples) results.push(await encodeExample(sample, coder));
-      return results;
-    },
+    encode: (samples) => encodeExamples(samples, coder),
     close: async () => undefined,
   };
 }
@@ -52,6 +48,8 @@ interface Waiting {
 interface Thread {
   readonly worker: Worker;
   readonly waiting: Map<number, Waiting>;
+  /** Why it answers no more. */
+  failed?: Error;
 }
 
 /** @param wanted threads; more than there are cores would only take memory */
@@ -61,7 +59,9 @@ export function encoderInThreads(coder: Coder, wanted: number): BatchEncoder {
   const threads = Array.from({ length: count }, (): Thread => {
     const worker = new Worker(new URL("./encode-worker.js", import.meta.url), { workerData: recipe });
     const waiting: Thread["waiting"] = new Map();
+    const thread: Thread = { worker, waiting };
     const fail = (error: Error): void => {
+      thread.failed ??= error;
       for (const { reject } of waiting.values()) reject(error);
       waiting.clear();
     };
@@ -73,7 +73,7 @@ export function encoderInThreads(coder: Coder, wanted: number): BatchEncoder {
     });
     worker.on("error", (error) => fail(error instanceof Error ? error : new Error(String(error))));
     worker.on("exit", (code) => fail(new EngineError({ what: "a thread that tokenises has ended", got: code })));
-    return { worker, waiting };
+    return thread;
   });
   let next = 0;
   return {
@@ -82,6 +82,10 @@ export function encoderInThreads(coder: Coder, wanted: number): BatchEncoder {
       new Promise((resolve, reject) => {
         const id = next++;
         const thread = threads.toSorted((a, b) => a.waiting.size - b.waiting.size)[0]!;
+        if (thread.failed !== undefined) {
+          reject(thread.failed);
+          return;
+        }
         thread.waiting.set(id, { resolve, reject });
         thread.worker.postMessage({ id, samples } satisfies EncodeRequest);
       }),
@@ -94,7 +98,10 @@ export function encoderInThreads(coder: Coder, wanted: number): BatchEncoder {
 
 export function failureOf(error: unknown): Failure {
   if (!(error instanceof LowrankError)) {
-    return { code: undefined, problem: { what: error instanceof Error ? (error.stack ?? error.message) : String(error) } };
+    return {
+      code: undefined,
+      problem: { what: error instanceof Error ? (error.stack ?? error.message) : String(error) },
+    };
   }
   const { cause: _, ...problem } = error.problem;
   return { code: error.code, problem };

@@ -52,8 +52,19 @@ export async function coderOf({ dir, template, settings, whole }: CoderRecipe): 
   return { tokenizer, template: resolved, settings, whole };
 }
 
-/** @throws what `encodeSample` does */
-export async function encodeExample(sample: Sample, coder: Coder): Promise<ExampleResult> {
+/**
+ * The samples together, so that texts are rendered while others are tokenised.
+ * @throws what `encodeSample` does, for the first sample that fails
+ */
+export async function encodeExamples(samples: readonly Sample[], coder: Coder): Promise<ExampleResult[]> {
+  const settled = await Promise.allSettled(samples.map((sample) => encodeExample(sample, coder)));
+  return settled.map((result) => {
+    if (result.status === "rejected") throw result.reason;
+    return result.value;
+  });
+}
+
+async function encodeExample(sample: Sample, coder: Coder): Promise<ExampleResult> {
   const { tokenizer, template, settings, whole } = coder;
   const example =
     whole && sample.kind === "text"

@@ -120,7 +120,7 @@ async function copyCompanions(to: string, from: readonly string[]): Promise<void
 }
 
 /** @throws ConfigError if something else than an earlier export would be lost */
-async function checkFree(dir: string, { copyFrom = [], files = {} }: WriteModelOptions): Promise<void> {
+export async function checkFree(dir: string, { copyFrom = [], files = {} }: WriteModelOptions): Promise<void> {
   const refuse = (what: string): ConfigError =>
     new ConfigError({ where: dir, what, hint: "give another folder, or remove this one" });
   let names: string[];
@@ -153,7 +153,7 @@ async function isExport(dir: string): Promise<boolean> {
 }
 
 /** Gives a folder its name. What had the name is moved aside until then, and comes back if that fails. */
-async function replaceFolder(scratch: string, target: string): Promise<void> {
+export async function replaceFolder(scratch: string, target: string): Promise<void> {
   const old = `${scratch}.old`;
   const wasThere = await rename(target, old).then(
     () => true,

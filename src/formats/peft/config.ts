@@ -1,5 +1,6 @@
 /** `adapter_config.json`: what every method has in it, around the method's own settings. */
-import type { Adapter } from "../../adapters/adapter.ts";
+import type { Adapter, Selection } from "../../adapters/adapter.ts";
+import { BIAS_MODES, type BiasMode } from "../../adapters/copies.ts";
 import { FormatError, listed, LowrankError } from "../../errors.ts";
 import { type JsonObject, type JsonValue, shown } from "./json-object.ts";
 import { PEFT_METHODS, type PeftMethod } from "./methods.ts";
@@ -12,17 +13,42 @@ const PEFT_VERSION = "0.21.0";
 /** Settings that say where an adapter comes from, and nothing about what it computes. */
 const PROVENANCE = ["auto_mapping", "inference_mode", "peft_version", "revision", "runtime_config", "task_type"];
 
+/** Where an adapter comes from, for programs that load it together with its model. */
+export interface Provenance {
+  /** Hub name or path of the model. Default: not said. */
+  readonly baseModelNameOrPath?: string;
+  /** Revision of the model on the hub. Default: not said. */
+  readonly revision?: string;
+  /** Such as `CAUSAL_LM`, which PEFT's `AutoPeftModel` classes go by. Default: not said. */
+  readonly taskType?: string;
+  /** The class that was adapted: what PEFT writes where there is no `taskType`. Default: not said. */
+  readonly autoMapping?: { readonly baseModelClass: string; readonly parentLibrary: string };
+}
+
 /** As PEFT writes it: names sorted, indented by two, nothing after the last brace. */
-export function configText(adapter: Adapter, format: PeftMethod<unknown>, base: string | undefined): string {
+export function configText(adapter: Adapter, format: PeftMethod<unknown>, provenance: Provenance): string {
+  const { baseModelNameOrPath, revision, taskType, autoMapping } = provenance;
+  const linear = adapter.targets.flatMap(({ layer }) => (layer.kind === "linear" ? [layer] : []));
   const fields: Record<string, JsonValue> = {
-    auto_mapping: null,
-    base_model_name_or_path: base ?? null,
+    auto_mapping:
+      autoMapping === undefined || taskType !== undefined
+        ? null
+        : { base_model_class: autoMapping.baseModelClass, parent_library: autoMapping.parentLibrary },
+    base_model_name_or_path: baseModelNameOrPath ?? null,
+    bias: adapter.bias,
+    ensure_weight_tying: adapter.ensureWeightTying,
+    exclude_modules: adapter.excludeModules ?? null,
+    // PEFT has one setting for all layers, and corrects it layer by layer: what is left is that of the last one.
+    fan_in_fan_out: linear.at(-1)?.fanInFanOut ?? false,
     inference_mode: true,
+    layers_pattern: adapter.layersPattern ?? null,
+    layers_to_transform: adapter.layersToTransform ?? null,
+    modules_to_save: adapter.modulesToSave.length === 0 ? null : adapter.modulesToSave,
     peft_type: format.type,
     peft_version: PEFT_VERSION,
-    revision: null,
+    revision: revision ?? null,
     target_modules: adapter.targetModules,
-    task_type: null,
+    task_type: taskType ?? null,
     ...format.write(adapter.config),
   };
   return JSON.stringify(Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1))), null, 2);
@@ -33,8 +59,8 @@ export interface AdapterConfig {
   /** The method's configuration. */
   readonly config: unknown;
   readonly baseModelNameOrPath: string | undefined;
-  readonly targetModules: string | readonly string[] | undefined;
-  readonly excludeModules: string | readonly string[] | undefined;
+  /** Targets may be missing: the tensors say which layers they are. */
+  readonly selection: Omit<Selection, "targetModules"> & Partial<Pick<Selection, "targetModules">>;
   /** Names in the file that mean nothing here. */
   readonly unknown: readonly string[];
 }
@@ -56,18 +82,37 @@ export function readConfig(file: JsonObject, more: object): AdapterConfig {
   }
   for (const key of PROVENANCE) file.get(key);
   const settings = { ...format.read(file), ...more };
-  const common = {
-    baseModelNameOrPath: file.string("base_model_name_or_path"),
-    targetModules: file.names("target_modules"),
-    excludeModules: file.names("exclude_modules"),
-  };
+  const baseModelNameOrPath = file.string("base_model_name_or_path");
+  const selection = readSelection(file);
   let config: unknown;
   try {
     config = format.method.configure(settings);
   } catch (error) {
     if (!(error instanceof LowrankError)) throw error;
-    file.problems.push(error.problem.what);
+    file.problems.push(error.problem.where === format.method.name ? error.problem.what : error.message);
   }
   if (file.problems.length > 0) throw new FormatError({ where: file.path, what: listed(file.problems) });
-  return { format, config, ...common, unknown: file.unknown() };
+  return { format, config, baseModelNameOrPath, selection, unknown: file.unknown() };
+}
+
+function readSelection(file: JsonObject): AdapterConfig["selection"] {
+  const bias = file.string("bias") ?? "none";
+  if (!isBiasMode(bias)) file.problems.push(`bias is ${shown(bias)}, not one of ${BIAS_MODES.join(", ")}`);
+  const modulesToSave = file.names("modules_to_save") ?? [];
+  const optional = {
+    targetModules: file.names("target_modules"),
+    excludeModules: file.names("exclude_modules"),
+    layersToTransform: file.indices("layers_to_transform"),
+    layersPattern: file.names("layers_pattern"),
+  };
+  return {
+    bias: isBiasMode(bias) ? bias : "none",
+    modulesToSave: [modulesToSave].flat(),
+    ensureWeightTying: file.boolean("ensure_weight_tying") ?? false,
+    ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)),
+  };
+}
+
+function isBiasMode(value: string): value is BiasMode {
+  return (BIAS_MODES as readonly string[]).includes(value);
 }

@@ -50,6 +50,24 @@ export class JsonObject {
     return this.#typed(key, "a string or a list of strings", isNames);
   }
 
+  /** An object of numbers. */
+  numbers(key: string): Readonly<Record<string, number>> | undefined {
+    const isNumbers = (value: JsonValue): value is Readonly<Record<string, number>> =>
+      typeof value === "object" &&
+      value !== null &&
+      !Array.isArray(value) &&
+      Object.values(value).every((item) => typeof item === "number");
+    return this.#typed(key, "an object of numbers", isNumbers);
+  }
+
+  /** A whole number, or a list of them. */
+  indices(key: string): number | readonly number[] | undefined {
+    const isIndex = (value: JsonValue) => typeof value === "number" && Number.isInteger(value) && value >= 0;
+    const isIndices = (value: JsonValue): value is number | readonly number[] =>
+      Array.isArray(value) ? value.every(isIndex) : isIndex(value);
+    return this.#typed(key, "a number or a list of numbers", isIndices);
+  }
+
   /** Fields that nothing has asked for. */
   unknown(): string[] {
     return [...this.#fields.keys()].filter((key) => !this.#asked.has(key));

@@ -1,19 +1,27 @@
 /** Reads an adapter that PEFT wrote, or `save.ts`, onto a device. */
-import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { type Adapter, adapterOn } from "../../adapters/adapter.ts";
-import { endsIn } from "../../adapters/targets.ts";
-import { FormatError, listed, LowrankError } from "../../errors.ts";
+import {
+  type AdaptableModel,
+  copiedBiases,
+  copiedModules,
+  type Copy,
+  unmatchedModules,
+} from "../../adapters/copies.ts";
+import { configOn, unusedPatterns } from "../../adapters/patterns.ts";
+import { blockOf, endsIn } from "../../adapters/targets.ts";
+import { EngineError, FormatError, listed, LowrankError } from "../../errors.ts";
 import { nearest } from "../../nearest.ts";
 import type { Layer, ParameterSpec } from "../../nn/module.ts";
 import type { Device } from "../../runtime/runtime.ts";
 import { isFloatDtype } from "../safetensors/dtype.ts";
-import { openSafetensors, type SafetensorsFile } from "../safetensors/reader.ts";
+import type { SafetensorsFile } from "../safetensors/reader.ts";
 import { quote } from "../safetensors/strict-json.ts";
 import { type AdapterConfig, CONFIG_FILE, readConfig } from "./config.ts";
 import { readJsonObject } from "./json-object.ts";
-import { WEIGHTS_FILE } from "./save.ts";
-import { tensorKey } from "./tensor-keys.ts";
+import { copyKey, tensorKey } from "./tensor-keys.ts";
+import { vocabularyLayers } from "./vocabulary.ts";
+import { canonicalKeys, openWeights } from "./weights.ts";
 
 /** Problems for which the nearest name is looked up: those that a message shows. */
 const EXPLAINED = 10;
@@ -31,20 +39,24 @@ export interface LoadedAdapter {
   readonly adapter: Adapter;
   /** The model that the adapter says it is for. */
   readonly baseModelNameOrPath?: string;
-  /** What was ignored, in sentences for a person. */
+  /** What was ignored, and what is strange, in sentences for a person. */
   readonly warnings: readonly string[];
 }
 
 /**
- * Loads an adapter for `layers`. It is put on the layers that the file has tensors for; float16, bfloat16 and float64
- * become float32.
+ * Loads an adapter for a model. It is put on the layers that the file has tensors for; float16, bfloat16 and float64 become
+ * float32.
  *
+ * A table of the base that came with the adapter is left aside where it is the base's own; another one stands in for it
+ * while the adapter is on.
+ *
+ * @param device for tables of the base: with the base on it
  * @throws FormatError listing every setting that cannot be honoured (nothing that changes the result is skipped), or every
  *   tensor that is unknown, missing or does not fit
  */
 export async function loadAdapter(
   device: Device,
-  layers: readonly Layer[],
+  model: AdaptableModel,
   dir: string,
   { name = "default", config: more = {} }: LoadAdapterOptions = {},
 ): Promise<LoadedAdapter> {
@@ -52,24 +64,43 @@ export async function loadAdapter(
   const weights = await openWeights(dir);
   const written: string[] = [];
   try {
-    const { adapted, warnings } = fit(weights, layers, settings);
-    const { method } = settings.format;
-    const { targetModules, config } = settings;
+    const fitted = fit(weights, model, settings, name);
+    const { adapted, copies, keys, warnings } = fitted;
+    const tables = await carriedTables(device, weights, fitted, model, name);
+    const { targetModules, ...selection } = settings.selection;
     const said = targetModules !== undefined && targetModules.length > 0 && targetModules !== "all-linear";
-    const adapter = adapterOn(adapted, method, {
+    const adapter = adapterOn(model, adapted, settings.format.method, {
+      ...selection,
       name,
       targetModules: said ? targetModules : adapted.map((layer) => layer.name),
-      config,
+      config: settings.config,
+      copies: new Map([...copies, ...tables]),
     });
+    const read = async (key: string, { name: state, shape }: ParameterSpec) => {
+      const data = await weights.readFloat32(keys.get(key)!);
+      await device.write(state, { dtype: "float32", shape, data });
+      written.push(state);
+      return data;
+    };
+    let isIdle = adapter.copies.size === 0;
     for (const { layer, states } of adapter.targets) {
-      for (const [parameter, spec] of states) {
-        const data = await weights.readFloat32(tensorKey(layer.name, parameter));
-        await device.write(spec.name, { dtype: "float32", shape: spec.shape, data });
-        written.push(spec.name);
-      }
+      const values: Record<string, Float32Array> = {};
+      for (const [parameter, spec] of states) values[parameter] = await read(tensorKey(layer.name, parameter), spec);
+      isIdle &&= adapter.method.isIdle?.(values) ?? false;
     }
+    await readCopies(adapter, weights, keys, read);
     const base = settings.baseModelNameOrPath;
-    return { adapter, warnings, ...(base === undefined ? {} : { baseModelNameOrPath: base }) };
+    return {
+      adapter,
+      warnings: [
+        ...warnings,
+        ...[...tables].map(
+          ([parameter]) => `${parameter}: the adapter brings a table of its own, which stands in for the base's`,
+        ),
+        ...(isIdle ? [`${dir}: the adapter changes nothing: one factor of every update is zero`] : []),
+      ],
+      ...(base === undefined ? {} : { baseModelNameOrPath: base }),
+    };
   } catch (error) {
     for (const state of written) await device.free(state);
     throw error;
@@ -78,27 +109,31 @@ export async function loadAdapter(
   }
 }
 
-async function openWeights(dir: string): Promise<SafetensorsFile> {
-  const path = join(dir, WEIGHTS_FILE);
-  try {
-    return await openSafetensors(path);
-  } catch (error) {
-    const pickle = join(dir, "adapter_model.bin");
-    const isPickle = await access(path).then(
-      () => false,
-      () =>
-        access(pickle).then(
-          () => true,
-          () => false,
-        ),
-    );
-    if (!isPickle) throw error;
-    throw new FormatError({
-      where: pickle,
-      what: "is a Python pickle, which can run code when it is read: it is not loaded",
-      expected: WEIGHTS_FILE,
-      hint: "save the adapter again with a version of PEFT that writes safetensors (0.6 or later)",
-    });
+/** Copies, each state once: a file has tied ones under both names. @throws FormatError if those differ */
+async function readCopies(
+  adapter: Adapter,
+  weights: SafetensorsFile,
+  keys: ReadonlyMap<string, string>,
+  read: (key: string, spec: ParameterSpec) => Promise<Float32Array>,
+): Promise<void> {
+  const targets = new Set(adapter.targets.map(({ layer }) => layer.name));
+  const known = new Map<string, { readonly key: string; readonly data: Float32Array }>();
+  for (const [parameter, copy] of adapter.copies) {
+    const key = copyKey(parameter, targets);
+    const other = known.get(copy.name);
+    // A table that stands in for a tied name is not in the file under that one.
+    if (!keys.has(key)) continue;
+    if (other === undefined) {
+      known.set(copy.name, { key, data: await read(key, copy) });
+      continue;
+    }
+    const again = await weights.readFloat32(keys.get(key)!);
+    if (!isSame(again, other.data)) {
+      throw new FormatError({
+        where: weights.path,
+        what: `${quote(other.key)} and ${quote(key)} differ, but ensure_weight_tying says that they are one`,
+      });
+    }
   }
 }
 
@@ -107,44 +142,52 @@ interface Expected {
   readonly spec: ParameterSpec;
 }
 
-/** The layers that the tensors are for. @throws FormatError listing everything that does not fit */
-function fit(
-  weights: SafetensorsFile,
-  layers: readonly Layer[],
-  settings: AdapterConfig,
-): { adapted: Layer[]; warnings: string[] } {
-  const expected = new Map<string, Expected>();
-  const refused = new Map<Layer, string>();
-  for (const layer of layers) {
-    try {
-      for (const spec of settings.format.method.parameters(layer, settings.config)) {
-        expected.set(tensorKey(layer.name, spec.name), { layer, spec });
-      }
-    } catch (error) {
-      if (!(error instanceof LowrankError)) throw error;
-      refused.set(layer, error.message);
-    }
-  }
+interface Fit {
+  readonly adapted: readonly Layer[];
+  readonly copies: ReadonlyMap<string, Copy>;
+  /** Names of tensors as PEFT writes them, to those of the file. */
+  readonly keys: ReadonlyMap<string, string>;
+  readonly warnings: readonly string[];
+}
+
+/** The layers that the tensors are for, and the copies. @throws FormatError listing everything that does not fit */
+function fit(weights: SafetensorsFile, model: AdaptableModel, settings: AdapterConfig, name: string): Fit {
+  const { selection } = settings;
+  const keys = canonicalKeys(weights.tensors.keys());
+  const { expected, refused } = expectedTensors(model, settings);
+  const found = new Set([...keys.keys()].flatMap((key) => expected.get(key)?.layer ?? []));
+  const adapted = model.layers.filter((layer) => found.has(layer));
+  const names = new Set(adapted.map((layer) => layer.name));
+  const modules = copiedModules(model, { name, ...selection });
+  const copies = new Map([...modules, ...copiedBiases(model, adapted, { name, bias: selection.bias }, modules)]);
+  const copied = new Map([...copies].map(([parameter, copy]) => [copyKey(parameter, names), copy]));
+  const tables = new Map(
+    vocabularyLayers(model).flatMap((layer) => {
+      const spec = tableOf(model, layer);
+      return spec === undefined ? [] : [[copyKey(layer.weight, names), spec] as const];
+    }),
+  );
+
   const problems: string[] = [];
-  const found = new Set<Layer>();
-  for (const [key, { dtype, shape }] of weights.tensors) {
-    const match = expected.get(key);
-    if (match === undefined) {
-      problems.push(unexpected(key, [...expected.keys()], refused, problems.length < EXPLAINED));
+  for (const [key, own] of keys) {
+    const spec = expected.get(key)?.spec ?? copied.get(key) ?? tables.get(key);
+    if (spec === undefined) {
+      if (selection.bias === "all" && isShadow(key, keys)) continue;
+      const candidates = [...expected.keys(), ...copied.keys()];
+      problems.push(unexpected(own, candidates, refused, problems.length < EXPLAINED));
       continue;
     }
-    found.add(match.layer);
-    const wanted = match.spec.shape;
-    if (!isFloatDtype(dtype) || shape.join() !== wanted.join()) {
-      problems.push(`${quote(key)} is ${dtype}[${shape.join(", ")}] and not F32[${wanted.join(", ")}]`);
+    const { dtype, shape } = weights.tensors.get(own)!;
+    if (!isFloatDtype(dtype) || shape.join() !== spec.shape.join()) {
+      problems.push(`${quote(own)} is ${dtype}[${shape.join(", ")}] and not F32[${spec.shape.join(", ")}]`);
     }
   }
-  if (weights.tensors.size === 0) problems.push("it has no tensors");
-  const { layers: targeted, unmatched } = targets(layers, settings);
+  if (keys.size === 0) problems.push("it has no tensors");
+  const { layers: targeted, unmatched } = targets(model, settings, modules);
   for (const [key, { layer }] of expected) {
-    if ((found.has(layer) || targeted.has(layer)) && !weights.tensors.has(key))
-      problems.push(`${quote(key)} is missing`);
+    if ((found.has(layer) || targeted.has(layer)) && !keys.has(key)) problems.push(`${quote(key)} is missing`);
   }
+  for (const key of copied.keys()) if (!keys.has(key)) problems.push(`${quote(key)} is missing`);
   if (problems.length > 0) {
     throw new FormatError({
       where: weights.path,
@@ -152,13 +195,102 @@ function fit(
       hint: `check that the adapter was made for this model${settings.baseModelNameOrPath === undefined ? "" : `: it says ${quote(settings.baseModelNameOrPath)}`}`,
     });
   }
-  const warnings = [
-    ...settings.unknown.map((key) => `${CONFIG_FILE}: ${quote(key)} is not a setting that is known here: ignored`),
-    ...unmatched.map(
-      (target) => `${CONFIG_FILE}: target_modules has ${quote(target)}, which matches no layer: ignored`,
+  return { adapted, copies, keys, warnings: fitWarnings(model, settings, adapted, unmatched) };
+}
+
+/** The method's tensors on every layer by their names, and the layers that it cannot be on with the reasons. */
+function expectedTensors(
+  { layers }: AdaptableModel,
+  { format: { method }, config }: AdapterConfig,
+): { expected: ReadonlyMap<string, Expected>; refused: ReadonlyMap<Layer, string> } {
+  const expected = new Map<string, Expected>();
+  const refused = new Map<Layer, string>();
+  for (const layer of layers) {
+    try {
+      for (const spec of method.parameters(layer, configOn(config, layer.name))) {
+        expected.set(tensorKey(layer.name, spec.name), { layer, spec });
+      }
+    } catch (error) {
+      if (!(error instanceof LowrankError)) throw error;
+      refused.set(layer, error.message);
+    }
+  }
+  return { expected, refused };
+}
+
+/** What PEFT writes a second time with `bias: all`: biases inside its wrapping of a module to save. */
+function isShadow(key: string, keys: ReadonlyMap<string, string>): boolean {
+  const plain = key.replace(/\.(modules_to_save|original_module)\./, ".");
+  return plain !== key && plain.endsWith(".bias") && keys.has(plain);
+}
+
+function tableOf({ parameters, tied = {} }: AdaptableModel, { weight }: Layer): ParameterSpec | undefined {
+  const state = tied[weight] ?? weight;
+  return parameters.find(({ name }) => name === state);
+}
+
+/** Tables of the base that the file has and that are not the base's own: copies that are not trained. */
+async function carriedTables(
+  device: Device,
+  weights: SafetensorsFile,
+  { keys, adapted, copies }: Fit,
+  model: AdaptableModel,
+  adapter: string,
+): Promise<Map<string, Copy>> {
+  const names = new Set(adapted.map((layer) => layer.name));
+  const tables = new Map<string, Copy>();
+  for (const layer of vocabularyLayers(model)) {
+    const key = keys.get(copyKey(layer.weight, names));
+    const spec = tableOf(model, layer);
+    if (key === undefined || spec === undefined || copies.has(layer.weight)) continue;
+    if (isSame(await weights.readFloat32(key), await readIfThere(device, spec.name))) continue;
+    const name = `${layer.name}.base_layer.${adapter}.weight`;
+    const copy: Copy = { ...spec, name, from: spec.name, frozen: true };
+    // PEFT reads it over a weight that two layers may share.
+    const sharing = Object.entries(model.tied ?? {}).flatMap(([other, source]) =>
+      source === spec.name ? [other] : [],
+    );
+    for (const parameter of [spec.name, ...sharing]) {
+      if (!copies.has(parameter) && (parameter === layer.weight || !tables.has(parameter))) tables.set(parameter, copy);
+    }
+  }
+  return tables;
+}
+
+async function readIfThere(device: Device, state: string): Promise<ArrayLike<number | bigint> | undefined> {
+  try {
+    return (await device.read(state)).data;
+  } catch (error) {
+    if (error instanceof EngineError) return undefined;
+    throw error;
+  }
+}
+
+function isSame(a: Float32Array, b: ArrayLike<number | bigint> | undefined): boolean {
+  return b !== undefined && a.length === b.length && a.every((value, i) => value === b[i]);
+}
+
+function fitWarnings(
+  model: AdaptableModel,
+  { selection, config, unknown }: AdapterConfig,
+  adapted: readonly Layer[],
+  unmatched: readonly string[],
+): string[] {
+  const names = adapted.map((layer) => layer.name);
+  const shared = new Set(Object.entries(model.tied ?? {}).flat());
+  const isTied = selection.ensureWeightTying && adapted.some(({ weight }) => shared.has(weight));
+  const ignored = [
+    ...unknown.map((key) => `${quote(key)} is not a setting that is known here: ignored`),
+    ...unmatched.map((target) => `target_modules has ${quote(target)}, which matches no layer: ignored`),
+    ...unmatchedModules(model, selection.modulesToSave).map(
+      (target) => `modules_to_save has ${quote(target)}, which matches no module: ignored`,
     ),
+    ...unusedPatterns(config, names).map(
+      ({ setting, pattern }) => `${setting} has ${quote(pattern)}, which matches no adapted layer: ignored`,
+    ),
+    ...(isTied ? ["ensure_weight_tying: the updates of tied layers are loaded one by one, and trained apart"] : []),
   ];
-  return { adapted: layers.filter((layer) => found.has(layer)), warnings };
+  return ignored.map((warning) => `${CONFIG_FILE}: ${warning}`);
 }
 
 function unexpected(
@@ -173,17 +305,26 @@ function unexpected(
 }
 
 /**
- * Layers that the settings name one by one, and entries that name none. A pattern is not run: it is Python's, a stranger
- * wrote it, and the tensors say which layers it matched.
+ * Layers that the settings name one by one, and entries that name none. A pattern is not run: the tensors say which layers
+ * it matched.
  */
 function targets(
-  layers: readonly Layer[],
-  { targetModules, excludeModules }: AdapterConfig,
+  { layers }: AdaptableModel,
+  { selection }: AdapterConfig,
+  copies: ReadonlyMap<string, Copy>,
 ): { layers: ReadonlySet<Layer>; unmatched: string[] } {
+  const { targetModules, excludeModules, layersToTransform, layersPattern } = selection;
   if (targetModules === undefined || typeof targetModules === "string") return { layers: new Set(), unmatched: [] };
   const named = (layer: Layer, list: readonly string[]) => list.some((target) => endsIn(layer.name, target));
   const unmatched = targetModules.filter((target) => !layers.some((layer) => endsIn(layer.name, target)));
   if (typeof excludeModules === "string") return { layers: new Set(), unmatched };
-  const targeted = layers.filter((layer) => named(layer, targetModules) && !named(layer, excludeModules ?? []));
+  const blocks = layersToTransform === undefined ? [] : [layersToTransform].flat();
+  const targeted = layers.filter(
+    (layer) =>
+      named(layer, targetModules) &&
+      !named(layer, excludeModules ?? []) &&
+      !copies.has(layer.weight) &&
+      (blocks.length === 0 || blocks.includes(blockOf(layer.name, layersPattern) ?? -1)),
+  );
   return { layers: new Set(targeted), unmatched };
 }

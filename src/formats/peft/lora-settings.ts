@@ -1,8 +1,6 @@
 /**
- * LoRA's settings as PEFT 0.21 calls them.
- *
- * Written are the settings that readers of all ages know; newer ones are left out, since a missing one takes its default
- * everywhere and an unknown one stops old readers.
+ * LoRA's settings as PEFT 0.21 calls them. All that it writes are written, with the values of a LoRA that uses none of the
+ * variants that are not built.
  */
 import { lora, type LoraConfig } from "../../adapters/lora.ts";
 import { type JsonObject, type JsonValue, shown } from "./json-object.ts";
@@ -11,16 +9,10 @@ import type { PeftMethod } from "./methods.ts";
 /** Settings that change what an adapter computes, or which layers it is on. Anything but nothing is refused. */
 const UNSUPPORTED = [
   "alora_invocation_tokens",
-  "alpha_pattern",
   "arrow_config",
-  "fan_in_fan_out",
   "kasa_config",
   "layer_replication",
-  "layers_to_transform",
-  "lora_bias",
-  "modules_to_save",
   "monteclora_config",
-  "rank_pattern",
   "target_parameters",
   "trainable_token_indices",
   "use_bdlora",
@@ -32,9 +24,8 @@ const UNSUPPORTED = [
 /** Settings that change nothing about an adapter that is there: how it started, what other settings would need. */
 const WITHOUT_EFFECT = [
   "corda_config",
-  "ensure_weight_tying",
   "eva_config",
-  "layers_pattern",
+  "fan_in_fan_out",
   "loftq_config",
   "lora_ga_config",
   "megatron_config",
@@ -45,57 +36,67 @@ const WITHOUT_EFFECT = [
 /** Values of `init_lora_weights` that leave the weights of the base as they are. The others move a part of them. */
 const HARMLESS_INITS = ["gaussian", "eva", "orthogonal", "mica"];
 
+/** Of variants that are not built, what PEFT writes when they are off. */
+const OFF = {
+  alora_invocation_tokens: null,
+  arrow_config: null,
+  corda_config: null,
+  eva_config: null,
+  kasa_config: null,
+  layer_replication: null,
+  loftq_config: {},
+  lora_ga_config: null,
+  megatron_config: null,
+  megatron_core: "megatron.core",
+  monteclora_config: null,
+  qalora_group_size: 16,
+  target_parameters: null,
+  trainable_token_indices: null,
+  use_bdlora: null,
+  use_dora: false,
+  use_qalora: false,
+  velora_config: null,
+} as const satisfies Readonly<Record<string, JsonValue>>;
+
 export const peftLora: PeftMethod<LoraConfig> = {
   method: lora,
   type: "LORA",
 
-  write: ({ r, alpha, dropout, useRslora, init }) => ({
-    alpha_pattern: {},
-    bias: "none",
-    fan_in_fan_out: false,
-    // N(0, 1) has no name there. Loading never initialises again, so the default's name does no harm.
-    init_lora_weights: init === "gaussian" ? "gaussian" : true,
-    layer_replication: null,
-    layers_pattern: null,
-    layers_to_transform: null,
-    loftq_config: {},
+  write: ({ r, alpha, dropout, useRslora, loraBias, rankPattern, alphaPattern, init }) => ({
+    ...OFF,
+    alpha_pattern: alphaPattern,
+    init_lora_weights: init === "gaussian" ? init : init !== "random",
     lora_alpha: alpha,
+    lora_bias: loraBias,
     lora_dropout: dropout,
-    megatron_config: null,
-    megatron_core: "megatron.core",
-    modules_to_save: null,
     r,
-    rank_pattern: {},
-    use_dora: false,
+    rank_pattern: rankPattern,
     use_rslora: useRslora,
   }),
 
   read(file) {
-    const r = file.number("r");
-    const alpha = file.number("lora_alpha");
-    const dropout = file.number("lora_dropout");
-    const useRslora = file.boolean("use_rslora");
+    const settings = {
+      r: file.number("r"),
+      alpha: file.number("lora_alpha"),
+      dropout: file.number("lora_dropout"),
+      useRslora: file.boolean("use_rslora"),
+      loraBias: file.boolean("lora_bias"),
+      rankPattern: file.numbers("rank_pattern"),
+      alphaPattern: file.numbers("alpha_pattern"),
+      init: readInit(file),
+    };
     for (const key of WITHOUT_EFFECT) file.get(key);
-    const bias = file.string("bias") ?? "none";
-    if (bias !== "none") file.problems.push(`bias is ${shown(bias)}: trained biases are not supported`);
     for (const key of UNSUPPORTED) {
       const value = file.get(key) ?? null;
       if (!isNothing(value)) file.problems.push(`${key} is ${shown(value)}: it is not supported, and would be missing`);
     }
-    const init = readInit(file);
-    return {
-      ...(r === undefined ? {} : { r }),
-      ...(alpha === undefined ? {} : { alpha }),
-      ...(dropout === undefined ? {} : { dropout }),
-      ...(useRslora === undefined ? {} : { useRslora }),
-      ...(init === undefined ? {} : { init }),
-    };
+    return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
   },
 };
 
 function readInit(file: JsonObject): LoraConfig["init"] | undefined {
   const value = file.get("init_lora_weights") ?? true;
-  if (typeof value === "boolean") return undefined;
+  if (typeof value === "boolean") return value ? undefined : "random";
   const name = typeof value === "string" ? value.toLowerCase() : "";
   if (!HARMLESS_INITS.includes(name)) {
     file.problems.push(

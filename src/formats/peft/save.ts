@@ -6,16 +6,20 @@ import { ConfigError } from "../../errors.ts";
 import type { Device } from "../../runtime/runtime.ts";
 import { asFormatError } from "../safetensors/source.ts";
 import { commitAll, stageFile, type StagedFile, stageSafetensors, type TensorToWrite } from "../safetensors/writer.ts";
-import { CONFIG_FILE, configText } from "./config.ts";
+import { CONFIG_FILE, configText, type Provenance } from "./config.ts";
 import { PEFT_METHODS } from "./methods.ts";
-import { tensorKey } from "./tensor-keys.ts";
+import { tensorKeys } from "./tensor-keys.ts";
+import { tablesToSave } from "./vocabulary.ts";
 
 /** Name of the file with the tensors. */
 export const WEIGHTS_FILE = "adapter_model.safetensors";
 
-export interface SaveAdapterOptions {
-  /** Hub name or path of the model that the adapter is for, for programs that load both. Default: not said. */
-  readonly baseModelNameOrPath?: string;
+export interface SaveAdapterOptions extends Provenance {
+  /**
+   * `auto` writes the base's table with an adapter that targets `embed_tokens` or `lm_head`, as PEFT does: vocabulary ×
+   * width × 4 bytes each. false leaves it out; PEFT reads such files just as well. Default: `auto`.
+   */
+  readonly saveEmbeddingLayers?: "auto" | false;
 }
 
 /**
@@ -24,14 +28,14 @@ export interface SaveAdapterOptions {
  *
  * PEFT leaves the dilation of a convolution out of its A, so that it cannot run an adapter on a dilated one.
  *
- * @param device holds the adapter's parameters
+ * @param device holds the adapter's parameters, and the base's table where that is written
  * @throws ConfigError if PEFT has no format for the method, FormatError if writing fails
  */
 export async function saveAdapter(
   device: Device,
   adapter: Adapter,
   dir: string,
-  { baseModelNameOrPath }: SaveAdapterOptions = {},
+  { saveEmbeddingLayers = "auto", ...provenance }: SaveAdapterOptions = {},
 ): Promise<void> {
   const format = PEFT_METHODS.find(({ method }) => method.name === adapter.method.name);
   if (format === undefined) {
@@ -46,13 +50,12 @@ export async function saveAdapter(
   } catch (error) {
     throw asFormatError(error, dir, "cannot be made");
   }
-  const tensors = adapter.targets.flatMap(({ layer, states }) =>
-    [...states].map(([parameter, spec]): TensorToWrite => {
-      const data = async () => (await device.read(spec.name)).data;
-      return { name: tensorKey(layer.name, parameter), dtype: "F32", shape: spec.shape, data };
-    }),
-  );
-  const text = configText(adapter, format, baseModelNameOrPath);
+  const written = new Map([...tensorKeys(adapter), ...(saveEmbeddingLayers === false ? [] : tablesToSave(adapter))]);
+  const tensors = [...written].map(([name, spec]): TensorToWrite => {
+    const data = async () => (await device.read(spec.name)).data;
+    return { name, dtype: "F32", shape: spec.shape, data };
+  });
+  const text = configText(adapter, format, provenance);
   const staged: StagedFile[] = [];
   try {
     staged.push(await stageSafetensors(join(dir, WEIGHTS_FILE), tensors, { metadata: { format: "pt" } }));

@@ -30,7 +30,6 @@ import {
 import { affine } from "./affine.ts";
 import { concat } from "./concat.ts";
 import { scalar } from "./constant.ts";
-import { expectSameDType } from "./elementwise.ts";
 import { expand } from "./expand.ts";
 import { expectFloat } from "./expect-float.ts";
 import { matmul, matmulOp } from "./matmul.ts";
@@ -45,16 +44,7 @@ export type AttentionAttrs = { readonly scale: number };
 export const attentionOp: Op<AttentionAttrs> = {
   name: "attention",
   infer(inputs) {
-    if (inputs.length !== 3 && inputs.length !== 4) {
-      throw new ShapeError({
-        where: "attention",
-        what: "wrong number of inputs",
-        got: inputs.length,
-        expected: "3 or 4",
-      });
-    }
-    expectSameDType("attention", inputs);
-    expectFloat("attention", inputs.slice(0, 1), 4);
+    expectFloat("attention", inputs, inputs.length === 4 ? 4 : 3);
     const [q, k, v, bias] = inputs.map(({ shape }) => shape) as [Shape, Shape, Shape, Shape | undefined];
     checkShapes(q, k, v);
     const weights: Shape = [q[0]!, q[1]!, q[2]!, k[2]!];

@@ -17,7 +17,7 @@ export const logSoftmaxOp: Op<AxisAttrs> = {
   },
   evaluate: ([x], { axis }) => [logSoftmaxOf(x!, axis)],
   onnx(emit, node) {
-    emitLogSoftmax(emit, node.inputs[0]!, node.attrs.axis, node.outputs[0]!);
+    emitLogSoftmax(emit, node.inputs[0]!, node.attrs.axis, node.outputs[0]);
   },
   vjp: ({ outputs: [y], cotangents: [dy], attrs: { axis } }) => [sub(dy!, mul(exp(y!), reduceSum(dy!, [axis], true)))],
 };
@@ -27,15 +27,12 @@ export function logSoftmax(x: Value, axis = -1): Value {
   return apply(logSoftmaxOp, [x], { axis: normalizeAxis(axis, x.type.shape.length, "logSoftmax") });
 }
 
-/** WebGPU has no kernel for LogSoftmax. */
-export function emitLogSoftmax(emit: OnnxEmitter, x: string, axis: number, output: string): void {
-  if (emit.device === "cpu") {
-    emit.node("LogSoftmax", [x], { axis }, output);
-    return;
-  }
+/** WebGPU has no kernel for LogSoftmax. @returns the name of the output */
+export function emitLogSoftmax(emit: OnnxEmitter, x: string, axis: number, output?: string): string {
+  if (emit.device === "cpu") return emit.node("LogSoftmax", [x], { axis }, output);
   const reduce = (type: string, input: string) =>
     emit.node(type, [input, emit.constant("int64", [axis])], { keepdims: 1 });
   const shifted = emit.node("Sub", [x, reduce("ReduceMax", x)]);
   const sum = reduce("ReduceSum", emit.node("Exp", [shifted]));
-  emit.node("Sub", [shifted, emit.node("Log", [sum])], {}, output);
+  return emit.node("Sub", [shifted, emit.node("Log", [sum])], {}, output);
 }

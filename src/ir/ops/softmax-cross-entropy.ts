@@ -1,9 +1,9 @@
 /**
  * Loss per row: -ln softmax(logits)[label], and 0 where the label is `ignoreIndex`.
  *
- * Shapes: logits [N, V], labels [N], loss [N]. A second output, kept for the derivative: ln softmax(logits) [N, V].
- * dlogits = (softmax(logits) - onehot(label)) · dloss. The 1 is taken off at the label alone, which costs no pass over
- * [N, V]; and the factor of a row is moved past the product of matrices that follows (ir/passes/move-row-scales.ts).
+ * Shapes: logits [N, V], labels [N], loss [N]. dlogits = (softmax(logits) - onehot(label)) · dloss, in one pass over
+ * [N, V]: the 1 is taken off at the label alone, and the factor of a row is moved past the product of matrices that follows
+ * (ir/passes/move-row-scales.ts).
  *
  * A label that is neither a class nor `ignoreIndex` makes the loss of its row NaN, and its derivative too: it can be
  * overlooked no more than it can read another row's memory.
@@ -16,7 +16,6 @@ import { addAtElements } from "./add-at-elements.ts";
 import { scalar } from "./constant.ts";
 import { expectArity } from "./elementwise.ts";
 import { equal } from "./equal.ts";
-import { exp } from "./exp.ts";
 import { expand } from "./expand.ts";
 import { expectFloat } from "./expect-float.ts";
 import { expectIndices } from "./indices.ts";
@@ -25,7 +24,7 @@ import { emitLogSoftmax } from "./log-softmax.ts";
 import { maximum } from "./maximum.ts";
 import { mul } from "./mul.ts";
 import { reshape } from "./reshape.ts";
-import { logSoftmaxOf } from "./softmax.ts";
+import { logSoftmaxOf, softmax } from "./softmax.ts";
 import { where } from "./where.ts";
 
 type CrossEntropyAttrs = { readonly ignoreIndex: number };
@@ -48,7 +47,7 @@ export const softmaxCrossEntropyOp: Op<CrossEntropyAttrs> = {
       });
     }
     knownSizes(logits!.shape.slice(1), name);
-    return [{ dtype: logits!.dtype, shape: labels!.shape }, logits!];
+    return [{ dtype: logits!.dtype, shape: labels!.shape }];
   },
   evaluate([logits, labels], { ignoreIndex }, [shape]) {
     const classes = logits!.shape[1]!;
@@ -57,7 +56,7 @@ export const softmaxCrossEntropyOp: Op<CrossEntropyAttrs> = {
       if (label === ignoreIndex) return 0;
       return label >= 0 && label < classes ? -logs.data[row * classes + label]! : NaN;
     });
-    return [{ shape: shape!, data }, logs];
+    return [{ shape: shape!, data }];
   },
   onnx(emit, node) {
     const [logits, labels] = node.inputs;
@@ -65,19 +64,19 @@ export const softmaxCrossEntropyOp: Op<CrossEntropyAttrs> = {
     const label = (value: number) => emit.constant(labelType, value);
     const number = (value: number) => emit.constant(dtype, value);
     const columns = emit.constant("int64", [1]);
-    emitLogSoftmax(emit, logits!, 1, node.outputs[1]!);
+    const logs = emitLogSoftmax(emit, logits!, 1);
     const isClass = emit.node("And", [
       emit.node("Greater", [labels!, label(-1)]),
       emit.node("Less", [labels!, label(shape[1]!.size!)]),
     ]);
     const column = emit.node("Unsqueeze", [emit.node("Where", [isClass, labels!, label(0)]), columns]);
-    const picked = emit.node("GatherElements", [node.outputs[1]!, column], { axis: 1 });
+    const picked = emit.node("GatherElements", [logs, column], { axis: 1 });
     const loss = emit.node("Neg", [emit.node("Squeeze", [picked, columns])]);
     const checked = emit.node("Where", [isClass, loss, number(NaN)]);
     const isIgnored = emit.node("Equal", [labels!, label(node.attrs.ignoreIndex)]);
     emit.node("Where", [isIgnored, number(0), checked], {}, node.outputs[0]);
   },
-  vjp: ({ inputs: [logits, labels], outputs: [, logs], cotangents: [dLoss], attrs: { ignoreIndex } }) => {
+  vjp: ({ inputs: [logits, labels], cotangents: [dLoss], attrs: { ignoreIndex } }) => {
     const { graph } = logits!;
     const { dtype, shape } = logits!.type;
     const label = (value: number) => scalar(graph, value, labels!.type.dtype);
@@ -88,7 +87,7 @@ export const softmaxCrossEntropyOp: Op<CrossEntropyAttrs> = {
     // Where a label is no class, any column will do: the row becomes 0 or NaN.
     const column = where(less(labels!, label(shape[1]!.size!)), maximum(labels!, label(0)), label(0));
     const taken = expand(scalar(graph, -1, dtype), [shape[0]!, dim(1)]);
-    const difference = addAtElements(exp(logs!), taken, reshape(column, [shape[0]!, 1]), 1); // [N, V]
+    const difference = addAtElements(softmax(logits!, 1), taken, reshape(column, [shape[0]!, 1]), 1); // [N, V]
     return [mul(difference, reshape(perRow, [shape[0]!, 1])), undefined];
   },
 };

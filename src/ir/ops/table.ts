@@ -23,6 +23,7 @@ export { sigmoid, sigmoidOp } from "./sigmoid.ts";
 export { tanh, tanhOp } from "./tanh.ts";
 export { gelu, geluOp } from "./gelu.ts";
 export { silu, siluOp } from "./silu.ts";
+export { swiglu, swigluOp } from "./swiglu.ts";
 
 // Comparison and choice
 export { maximum, maximumOp } from "./maximum.ts";

@@ -182,12 +182,12 @@ test("never more multiplications than before, in random nets of products", () =>
 
 test("weight-form LoRA: no gradient of the weight's size, and a large batch keeps its forward pass", () => {
   const model = mlp([30, 40]);
-  const adapter = attach(model.layers, lora, { config: { r: 4, alpha: 10, form: "weight" } });
+  const adapter = attach(model, lora, { config: { r: 4, alpha: 10, form: "weight" } });
   const { graph } = trainingGraph({
     parameters: [...model.parameters, ...adapter.parameters],
     trainable: new Set(adapter.parameters.map(({ name }) => name)),
     optimizer: sgd(),
-    adapt: (seed) => adapterHook([adapter], seed),
+    adapt: (seed) => adapterHook([adapter], { seed }),
     loss(tracing) {
       const x = tracing.graph.feed("x", { dtype: "float32", shape: shapeOf(["B", 30]) });
       const y = model.forward(tracing, { x });

@@ -1,0 +1,74 @@
+/** A conversation with a model: from turn to turn, what both prompts begin with is not computed again. */
+import { checkGeneration, generateInto, type GenerateOptions, type Generation } from "./generate.ts";
+import { KvCache } from "./kv-cache.ts";
+import type { LanguageModel } from "./language-model.ts";
+
+export interface Turn extends Generation {
+  /** Tokens of the prompt that were in the cache already. */
+  readonly reusedTokens: number;
+}
+
+/**
+ * Holds the key/value cache between generations. The weights of the model and of its adapters must stay as they are, or
+ * {@link forget} be called. Other generations of the same model are fine: they take the cache, and the next turn computes
+ * its whole prompt.
+ */
+export class Conversation {
+  readonly #language: LanguageModel;
+  #cache: KvCache | undefined;
+  /** What the cache holds, and the adapters that computed it. */
+  #tokens: readonly number[] = [];
+  #adapters = "";
+
+  constructor(language: LanguageModel) {
+    this.#language = language;
+  }
+
+  /**
+   * Goes on from a prompt.
+   * @param prompt token ids, those of earlier turns included
+   * @param adapters that are on
+   * @throws as `generate`
+   */
+  async generate(prompt: readonly number[], adapters: readonly string[], options: GenerateOptions = {}): Promise<Turn> {
+    checkGeneration(this.#language, [prompt], options);
+    return this.#language.exclusively(async () => {
+      const cache = await this.#prepare(prompt, adapters);
+      const reusedTokens = cache.filled;
+      try {
+        const generation = await generateInto(cache, this.#language, [prompt], [adapters], options);
+        this.#tokens = [...prompt, ...generation.rows[0]!].slice(0, cache.filled);
+        return { ...generation, reusedTokens };
+      } catch (error) {
+        await this.#free();
+        throw error;
+      }
+    });
+  }
+
+  /** Frees the cache. The conversation can go on. */
+  async forget(): Promise<void> {
+    await this.#language.exclusively(() => this.#free());
+  }
+
+  /** The cache, with the longest beginning of the prompt that it holds. */
+  async #prepare(prompt: readonly number[], adapters: readonly string[]): Promise<KvCache> {
+    const key = JSON.stringify(adapters);
+    if (this.#cache === undefined || !this.#cache.isHeld || key !== this.#adapters) {
+      await this.#free();
+      this.#cache = new KvCache(this.#language.device, this.#language.model, 1);
+      this.#adapters = key;
+    }
+    let common = 0;
+    while (common < this.#tokens.length && this.#tokens[common] === prompt[common]) common++;
+    // At least one token is computed: its logits are asked for.
+    this.#cache.truncate(Math.min(common, prompt.length - 1));
+    return this.#cache;
+  }
+
+  async #free(): Promise<void> {
+    this.#tokens = [];
+    await this.#cache?.free();
+    this.#cache = undefined;
+  }
+}
