@@ -4,7 +4,7 @@
  */
 import { ortDevice } from "../src/runtime/node/device-node.ts";
 import type { Executable } from "../src/runtime/runtime.ts";
-import { peakBytes, resetPeak } from "../src/testing/peak-memory.ts";
+import { peakBytes, resetPeak } from "../src/runtime/node/process-memory-node.ts";
 import { gradientGraph, type GradientOrder, type LoraSizes, writeInputs } from "./gradient-order.ts";
 
 const order = process.argv[2] as GradientOrder;

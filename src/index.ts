@@ -2,6 +2,23 @@
 export * from "./errors.ts";
 export { Random, type RandomState } from "./random.ts";
 
+// Language models, by the names of transformers and PEFT
+export { AutoModelForCausalLM, AutoTokenizer, CausalLMModel, type FromPretrainedOptions } from "./lm/causal-lm-model.ts";
+export type { ForwardInput, ForwardOutput } from "./lm/forward.ts";
+export type { GenerateInput, GenerateResult } from "./lm/generate-input.ts";
+export { getPeftModel, type LoadOptions, type LoraConfig, type PeftConfig, PeftModel } from "./lm/peft-model.ts";
+export { Trainer, type TrainerOptions, type TrainOutput, type TrainRow } from "./train/trainer.ts";
+export type { TrainerCallback } from "./train/run/events.ts";
+export { MODELS } from "./models/index.ts";
+export type { CausalLm, ModelFamily } from "./models/causal-lm.ts";
+
+// Text and data sets
+export { type ChatTemplate, loadTokenizer, resolveTemplate, TextStream, type Tokenizer } from "./data/text/index.ts";
+export { openDatasets } from "./data/datasets/index.ts";
+export { prepareRows } from "./data/rows/index.ts";
+export { readRunConfig } from "./config/index.ts";
+export { resolveFolder } from "./hub/resolve.ts";
+
 // Graphs
 export type { DType, TypedArray } from "./ir/dtype.ts";
 export { dim, type Dim, type DimLike, type DimSizes, type Shape } from "./ir/shape.ts";

@@ -85,7 +85,7 @@ export function tokenizerFiles({ tokens, merges }: BpeModel): Record<string, str
 }
 
 /**
- * The configuration of the model: Qwen2, as small as its job allows.
+ * The configuration of the model: Qwen2 with 1.05 million weights, 4.2 MB in float32.
  * @param vocabulary tokens, special ones included
  */
 export function modelFiles(vocabulary: number): Record<string, string> {
@@ -97,13 +97,13 @@ export function modelFiles(vocabulary: number): Record<string, string> {
     bos_token_id: id(END_OF_TEXT),
     eos_token_id: id(IM_END),
     hidden_act: "silu",
-    hidden_size: 192,
+    hidden_size: 128,
     initializer_range: 0.02,
-    intermediate_size: 512,
+    intermediate_size: 384,
     max_position_embeddings: CONTEXT,
     max_window_layers: 4,
     model_type: "qwen2",
-    num_attention_heads: 6,
+    num_attention_heads: 4,
     num_hidden_layers: 4,
     num_key_value_heads: 2,
     pad_token_id: id(END_OF_TEXT),
@@ -111,7 +111,7 @@ export function modelFiles(vocabulary: number): Record<string, string> {
     rope_theta: 10000.0,
     sliding_window: null,
     tie_word_embeddings: true,
-    torch_dtype: "bfloat16",
+    torch_dtype: "float32",
     use_cache: true,
     use_sliding_window: false,
     vocab_size: vocabulary,

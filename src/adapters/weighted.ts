@@ -18,15 +18,13 @@ import { shortNames } from "./targets.ts";
  * `cat`: the factors of all adapters side by side; exact, of rank Σ r. `linear`: the same product in the fewest columns that
  * it can be written in; exact to float32. `svd`: the best approximation of rank `svdRank`.
  */
-export type Combination = (typeof COMBINATIONS)[number];
+export type CombinationType = (typeof COMBINATIONS)[number];
 
 const COMBINATIONS = ["linear", "cat", "svd"] as const;
 
 export interface WeightedAdapterOptions {
-  /** Of the new adapter. */
-  readonly name: string;
   /** Default: `svd`, as in PEFT. */
-  readonly combination?: Combination;
+  readonly combinationType?: CombinationType;
   /** For `svd`. Default: the largest rank of the adapters. */
   readonly svdRank?: number;
 }
@@ -46,13 +44,14 @@ const NEGLIGIBLE = 2 ** -26;
  * base + Σ wᵢ (copyᵢ − base); PEFT refuses them.
  * @param adapters of one model, LoRA
  * @param weights one for each, of any sign; 1 is the adapter as it is
+ * @param options.name of the new adapter
  * @throws ConfigError if there is nothing to mix, a weight is missing, or an adapter is not LoRA
  */
 export async function addWeightedAdapter(
   device: Device,
   adapters: readonly Adapter[],
   weights: readonly number[],
-  { name, combination = "svd", svdRank }: WeightedAdapterOptions,
+  { name, combinationType: combination = "svd", svdRank }: WeightedAdapterOptions & { readonly name: string },
 ): Promise<Adapter<LoraConfig>> {
   const sources = checked(adapters, weights, combination, svdRank);
   const { model } = sources[0]!;
@@ -90,7 +89,7 @@ export async function addWeightedAdapter(
 function checked(
   adapters: readonly Adapter[],
   weights: readonly number[],
-  combination: Combination,
+  combination: CombinationType,
   svdRank: number | undefined,
 ): readonly Adapter<LoraConfig>[] {
   const where = "add_weighted_adapter";

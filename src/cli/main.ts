@@ -3,8 +3,12 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { LowrankError } from "../errors.ts";
+import { addChatCommand } from "./chat/command.ts";
+import { addBenchCommands } from "./bench/command.ts";
 import { addDataCommand } from "./data/command.ts";
 import { addDemoCommands } from "./demo/command.ts";
+import { addExportCommand } from "./export/command.ts";
+import { addTrainCommand } from "./train/command.ts";
 import { Interrupted } from "./interrupt.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
@@ -15,8 +19,12 @@ const program = new Command("lowrank")
   .description("Fine-tune neural networks with low-rank adaptation")
   .showHelpAfterError("(--help lists the options)")
   .exitOverride();
+addChatCommand(program);
+addBenchCommands(program);
 addDataCommand(program);
 addDemoCommands(program);
+addExportCommand(program);
+addTrainCommand(program);
 
 // A reader that has seen enough, such as `head`, is not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

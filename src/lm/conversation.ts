@@ -24,6 +24,15 @@ export class Conversation {
     this.#language = language;
   }
 
+  /** Compiles what an answer needs, so that the first one does not wait for it. */
+  async prepare(adapters: readonly string[]): Promise<void> {
+    await this.#language.exclusively(async () => {
+      const cache = await this.#holding(adapters);
+      await cache.reserve(1);
+      await this.#language.prepare([adapters]);
+    });
+  }
+
   /**
    * Goes on from a prompt.
    * @param prompt token ids, those of earlier turns included
@@ -33,7 +42,7 @@ export class Conversation {
   async generate(prompt: readonly number[], adapters: readonly string[], options: GenerateOptions = {}): Promise<Turn> {
     checkGeneration(this.#language, [prompt], options);
     return this.#language.exclusively(async () => {
-      const cache = await this.#prepare(prompt, adapters);
+      const cache = await this.#primed(prompt, adapters);
       const reusedTokens = cache.filled;
       try {
         const generation = await generateInto(cache, this.#language, [prompt], [adapters], options);
@@ -51,19 +60,25 @@ export class Conversation {
     await this.#language.exclusively(() => this.#free());
   }
 
-  /** The cache, with the longest beginning of the prompt that it holds. */
-  async #prepare(prompt: readonly number[], adapters: readonly string[]): Promise<KvCache> {
+  /** A cache of what these adapters computed, or an empty one. */
+  async #holding(adapters: readonly string[]): Promise<KvCache> {
     const key = JSON.stringify(adapters);
-    if (this.#cache === undefined || !this.#cache.isHeld || key !== this.#adapters) {
+    if (this.#cache?.isHeld !== true || key !== this.#adapters) {
       await this.#free();
       this.#cache = new KvCache(this.#language.device, this.#language.model, 1);
       this.#adapters = key;
     }
+    return this.#cache;
+  }
+
+  /** The cache, with the longest beginning of the prompt that it holds. */
+  async #primed(prompt: readonly number[], adapters: readonly string[]): Promise<KvCache> {
+    const cache = await this.#holding(adapters);
     let common = 0;
     while (common < this.#tokens.length && this.#tokens[common] === prompt[common]) common++;
     // At least one token is computed: its logits are asked for.
-    this.#cache.truncate(Math.min(common, prompt.length - 1));
-    return this.#cache;
+    cache.truncate(Math.min(common, prompt.length - 1));
+    return cache;
   }
 
   async #free(): Promise<void> {

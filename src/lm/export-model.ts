@@ -476,11 +476,16 @@ async function loadAdapters(
 
 /** Adapters that say they are for another base. */
 function baseWarnings(model: string, adapters: readonly Omit<AdapterIdentity, "name_or_path">[]): string[] {
+  // The folder of a commit in the hub's cache is not called by the model's name.
+  if (commitOf(resolve(model)) !== undefined) return [];
   const last = (name: string) => basename(resolve(name)).toLowerCase();
   return adapters.flatMap(({ base_model_name_or_path: base }) =>
-    base === null || base === model || last(base) === last(commitOf(model) === undefined ? model : base)
+    base === null || last(base) === last(model)
       ? []
-      : [`the adapter says that it is for "${base}", and is merged into "${model}": with another base it is another model`],
+      : [
+          `the adapter says that it is for "${base}", and is merged into "${model}": ` +
+            "with another base than its own the result is of no use",
+        ],
   );
 }
 

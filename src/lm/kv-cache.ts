@@ -122,7 +122,7 @@ export class KvCache {
   }): Promise<Feeds> {
     const batch = this.#batch;
     const length = rows.tokens.length / batch;
-    await this.#reserve(this.#filled + length);
+    await this.reserve(this.#filled + length);
     for (let b = 0; b < batch; b++) {
       const at = b * this.#slots + this.#filled;
       this.#valid.set(rows.attended.subarray(b * length, (b + 1) * length), at);
@@ -137,7 +137,8 @@ export class KvCache {
     return feeds;
   }
 
-  async #reserve(slots: number): Promise<void> {
+  /** Makes room for so many tokens in all. */
+  async reserve(slots: number): Promise<void> {
     if (slots <= this.#slots) return;
     if (this.#slots === 0) HOLDERS.set(this.#device, this);
     // Doubled, so that what is copied in all stays in proportion to what is generated.

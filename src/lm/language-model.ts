@@ -68,7 +68,10 @@ export class LanguageModel {
     if (this.#merged !== undefined) {
       throw new ConfigError({ where: "merge", what: "adapters are merged already", hint: "unmerge them first" });
     }
-    this.#merged = await merge(this.device, names.map((name) => this.adapter(name)));
+    this.#merged = await merge(
+      this.device,
+      names.map((name) => this.adapter(name)),
+    );
     await this.changed();
   }
 
@@ -152,21 +155,30 @@ export class LanguageModel {
     }
   }
 
+  /** Compiles what {@link next} needs, so that the first token does not wait for it. The states of a cache must exist. */
+  async prepare(rows: RowAdapters): Promise<void> {
+    await this.#executable("cached", rows, 1);
+  }
+
   async #run(purpose: Purpose, feeds: Feeds, rows: RowAdapters, chunks = 1): Promise<Readonly<Record<string, Tensor>>> {
-    const owner = this.#copyOwner(rows);
-    const key = `${purpose}/${chunks}/${owner?.name ?? ""}`;
-    let executable = this.#executables.get(key);
-    if (executable === undefined) {
-      executable = this.#compile(purpose, owner, chunks);
-      this.#executables.set(key, executable);
-      // A failure is reported to whoever waits, and may be tried again.
-      executable.catch(() => this.#executables.delete(key));
-    }
+    const executable = await this.#executable(purpose, rows, chunks);
     const gates = [...this.#adapters.keys()].map((name): [string, Tensor] => {
       const data = Float32Array.from(rows, (names) => (names.includes(name) ? 1 : 0));
       return [gateName(name), { dtype: "float32", shape: [rows.length], data }];
     });
-    return (await executable).run({ ...feeds, ...Object.fromEntries(gates) });
+    return executable.run({ ...feeds, ...Object.fromEntries(gates) });
+  }
+
+  #executable(purpose: Purpose, rows: RowAdapters, chunks: number): Promise<Executable> {
+    const owner = this.#copyOwner(rows);
+    const key = `${purpose}/${chunks}/${owner?.name ?? ""}`;
+    const known = this.#executables.get(key);
+    if (known !== undefined) return known;
+    const executable = this.#compile(purpose, owner, chunks);
+    this.#executables.set(key, executable);
+    // A failure is reported to whoever waits, and may be tried again.
+    executable.catch(() => this.#executables.delete(key));
+    return executable;
   }
 
   /** The adapter whose copies of parameters are read. @throws ConfigError if rows disagree about that */
@@ -213,7 +225,13 @@ export class LanguageModel {
     if (purpose === "cached") {
       const hidden = hiddenOf(cachedSequence(graph, model)); // [B, T, D]
       const last = reshape(slice(hidden, 1, -1), [B, model.hiddenSize]);
-      graph.output("logits", model.head(gated((gate) => gate), last));
+      graph.output(
+        "logits",
+        model.head(
+          gated((gate) => gate),
+          last,
+        ),
+      );
     } else {
       const hidden = hiddenOf(wholeSequence(graph, model));
       if (purpose === "logits") {

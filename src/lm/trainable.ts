@@ -1,4 +1,6 @@
 /** What a run trains: an adapter on a frozen model, or weights of the model itself. */
+import { readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { Adapter } from "../adapters/adapter.ts";
 import { openCheckpoint } from "../formats/safetensors/index.ts";
 import type { CausalLMModel } from "./causal-lm-model.ts";
@@ -32,7 +34,7 @@ export function weightsTrainable(model: CausalLMModel, names?: ReadonlySet<strin
     trained,
     adapters: [],
     ready: async () => {},
-    save: (dir) => model.savePretrained(dir, { dtype: "float32" }),
+    save: (dir) => saveInto(dir, (draft) => model.savePretrained(draft, { dtype: "float32" })),
     async restore(dir) {
       const checkpoint = await openCheckpoint(dir);
       try {
@@ -45,6 +47,18 @@ export function weightsTrainable(model: CausalLMModel, names?: ReadonlySet<strin
       }
     },
   };
+}
+
+/** Writes a model into a folder that has other files, too: whole, and then file by file; `config.json` comes last. */
+async function saveInto(dir: string, write: (draft: string) => Promise<void>): Promise<void> {
+  const draft = join(dir, `.model-${process.pid}`);
+  await rm(draft, { recursive: true, force: true });
+  await write(draft);
+  const names = await readdir(draft);
+  for (const name of names.toSorted((a, b) => Number(a === "config.json") - Number(b === "config.json"))) {
+    await rename(join(draft, name), join(dir, name));
+  }
+  await rm(draft, { recursive: true });
 }
 
 /** An adapter that is on a model. */

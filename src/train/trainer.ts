@@ -53,6 +53,8 @@ export interface TrainerOptions {
   readonly evalDataset?: readonly TrainRow[] | RowSource;
   /** transformers' TrainingArguments in camelCase, and `shuffle`. Without `outputDir` nothing is written. */
   readonly args?: TrainingArguments;
+  /** The configuration of a run that has been read already, in place of `args`. */
+  readonly settings?: Settings;
   readonly callbacks?: readonly TrainerCallback[];
   /** Token that fills shorter rows up. Nothing attends to it, so that any will do. Default: 0. */
   readonly padId?: number;
@@ -89,8 +91,11 @@ export class Trainer {
 
   /** @throws ConfigError with everything that is wrong with `args` */
   constructor(options: TrainerOptions) {
-    const { args = {}, evalDataset } = options;
-    const { config, given } = validateArgs(args, evalDataset !== undefined);
+    const { args = {}, settings, evalDataset } = options;
+    const { config, given } =
+      settings === undefined
+        ? validateArgs(args, evalDataset !== undefined)
+        : { config: settings, given: new Set(["output_dir"]) };
     this.#trainable = options.model.trainable();
     this.#settings = config;
     this.#outputDir = given.has("output_dir") ? config.outputDir : undefined;

@@ -1,6 +1,6 @@
 /** Started by checkpoint.test.ts in a process of its own: prints by how many bytes a training step raises the peak. */
 import { ortDevice } from "../../src/runtime/node/device-node.ts";
-import { peakBytes, resetPeak } from "../../src/testing/peak-memory.ts";
+import { peakBytes, resetPeak } from "../../src/runtime/node/process-memory-node.ts";
 import { deepMlp, deepMlpStates } from "../support/deep-mlp.ts";
 import { noise } from "../support/run.ts";
 

@@ -73,7 +73,10 @@ function datasets({ datasets: sets }: DataReport, lines: Lines): void {
 }
 
 /** What did not come through as it was. */
-function fates({ bad, dropped, truncated, remarks, examples, cutoffLen, read }: DataReport, lines: Lines): void {
+function fates(
+  { bad, dropped, truncated, remarks, unknown, examples, cutoffLen, read }: DataReport,
+  lines: Lines,
+): void {
   const out = [
     `read ${count(read)}`,
     `kept ${count(examples)}`,
@@ -99,6 +102,12 @@ function fates({ bad, dropped, truncated, remarks, examples, cutoffLen, read }: 
     const much = `${counted(tokensLost, "token")} lost${lost}; the longest had ${count(longest)} tokens`;
     const text = `${counted(n, "example")} (${percent(n, examples)}) ${are} cutoff_len ${cutoffLen} and cut: ${much}`;
     warn(text, n > places.length ? [...places, "…"] : places);
+  }
+  if (unknown !== undefined) {
+    warn(
+      `the tokenizer has no token for some of the text: ${counted(unknown.count, "token")} ${unknown.count === 1 ? "is" : "are"} ${unknown.token}`,
+      [],
+    );
   }
   for (const { reason, count: n, places } of remarks) {
     lines.add(`- ${counted(n, "example")} ${reason} (${places[0]})`, { indent: 2 });

@@ -26,7 +26,7 @@ export async function runData(
   { signal, out = process.stdout, log = process.stderr }: { signal?: AbortSignal; out?: Output; log?: Output } = {},
 ): Promise<void> {
   const { config, notes } = await readRunConfig(path, overrides, "data");
-  for (const note of notes) log.write(`${note}\n`);
+  for (const note of notes) log.write(`note: ${note}\n`);
   const view = new PrepareView(log);
   const hooks = { onNotice: view.note, ...(signal === undefined ? {} : { signal }) };
   const tokenizer = await openTokenizer(config, hooks);

@@ -13,7 +13,7 @@ export interface ReportOptions {
   readonly stage: DataReport["stage"];
   /** Those of the part. */
   readonly datasets: readonly DatasetSummary[];
-  readonly tokenizer: Pick<Tokenizer, "decode">;
+  readonly tokenizer: Pick<Tokenizer, "decode" | "idOf" | "specialTokens" | "stopIds">;
   readonly template: Pick<ChatTemplate, "name" | "origin" | "notes"> | undefined;
   readonly cutoffLen: number;
   readonly packed: boolean;
@@ -45,6 +45,8 @@ export class ReportBuilder {
   readonly #lengths = new Map<number, number>();
   /** The first of each data set: one of each is shown before a second of any. */
   readonly #samples = new Map<string, (Kept & { source: Source })[]>();
+  readonly #unknown: { readonly token: string; readonly id: number } | undefined;
+  #unknowns = 0;
   #examples = 0;
   #stopTrained = 0;
   #rows = 0;
@@ -53,6 +55,11 @@ export class ReportBuilder {
 
   constructor(options: ReportOptions) {
     this.#options = options;
+    const { idOf, specialTokens, stopIds } = options.tokenizer;
+    const token = specialTokens["unk_token"];
+    const id = token === undefined ? undefined : idOf(token);
+    // Some tokenizers name the end of a text here, because they can write everything.
+    this.#unknown = token === undefined || id === undefined || stopIds.includes(id) ? undefined : { token, id };
   }
 
   bad({ source, reason }: BadRow): void {
@@ -73,6 +80,7 @@ export class ReportBuilder {
     if (example.stopTrained) this.#stopTrained++;
     const length = example.inputIds.length;
     this.#lengths.set(length, (this.#lengths.get(length) ?? 0) + 1);
+    if (this.#unknown !== undefined) this.#unknowns += countOf(this.#unknown.id, example.inputIds);
     if (example.truncatedFrom !== undefined) this.#cut(source, example, example.truncatedFrom);
     for (const remark of example.remarks) this.#remarks.add(REMARKS[remark], source);
     const shown = this.#samples.get(source.dataset) ?? [];
@@ -111,6 +119,9 @@ export class ReportBuilder {
       remarks: this.#remarks.list(),
       tokens: { total: this.#tokens, trained: this.#trained },
       ...(lengths === undefined ? {} : { lengths }),
+      ...(this.#unknown === undefined || this.#unknowns === 0
+        ? {}
+        : { unknown: { token: this.#unknown.token, count: this.#unknowns } }),
       stopTrained: this.#stopTrained,
       rows: { count: this.#rows, packed, fill: this.#rows === 0 ? 0 : this.#tokens / (this.#rows * cutoffLen) },
       samples: this.#chosen().map((sample) => sampleView(sample, this.#options.tokenizer, cutoffLen)),
@@ -163,6 +174,12 @@ class Fates {
 
 function placeOf({ file, line }: Source): Place {
   return `${file}:${line}`;
+}
+
+function countOf(id: number, ids: Int32Array): number {
+  let count = 0;
+  for (const found of ids) if (found === id) count++;
+  return count;
 }
 
 /** By the nearest rank: a length that there is. @param counts number of examples by length */

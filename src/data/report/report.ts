@@ -77,6 +77,8 @@ export interface DataReport {
   readonly tokens: { readonly total: number; readonly trained: number };
   /** Of examples. Absent where there are none. */
   readonly lengths?: Lengths;
+  /** The token that stands for what the tokenizer has no token for, where examples have it, and how often. */
+  readonly unknown?: { readonly token: string; readonly count: number };
   /** Examples whose last trained token is a stop token. */
   readonly stopTrained: number;
   readonly rows: {

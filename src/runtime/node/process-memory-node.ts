@@ -1,4 +1,4 @@
-/** Peak memory of this process, for measurements in processes of their own. */
+/** Peak memory of this process: for reports, and for measurements in processes of their own. */
 import { readFile, writeFile } from "node:fs/promises";
 
 /**

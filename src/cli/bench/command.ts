@@ -1,0 +1,40 @@
+/** `lowrank bench`: measures this machine. */
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { interruptible } from "../interrupt.ts";
+import { integer } from "../options.ts";
+import { SHAPE_NAMES } from "./shapes.ts";
+import { BENCH_STORAGES, type BenchTrainOptions, runBenchTrain } from "./train.ts";
+
+export function addBenchCommands(program: Command): void {
+  const bench = program.command("bench").description("measure this machine, on random weights: nothing is downloaded");
+  addTrain(bench);
+}
+
+function addTrain(bench: Command): void {
+  bench
+    .command("train")
+    .description("time and memory of a LoRA step of a language model")
+    .option("--shape <name>", `shape of the model: ${SHAPE_NAMES.join(", ")}`, "qwen2.5-0.5b")
+    .option("--tokens <n>", "tokens of the one sequence of a step", integer(2), 512)
+    .option("--supervised <share>", "share of the tokens that are trained on, the last ones", share, 0.25)
+    .addOption(
+      new Option("--storage <type>", "storage of the frozen weights").choices(BENCH_STORAGES).default("float32"),
+    )
+    .option("--gradient-checkpointing", "compute activations again instead of keeping them")
+    .option("--r <r>", "rank of LoRA", integer(1), 8)
+    .option("--steps <n>", "steps that are timed, after two that are not", integer(1), 5)
+    .option("--threads <n>", "threads of the engine, 0 for one per core", integer(0), 0)
+    .option("--layers <n>", "take only so many layers of the shape", integer(1))
+    .option("--keep", "keep the file of random weights in the cache for the next time")
+    .option("--json", "print one JSON object")
+    .action(async (options: BenchTrainOptions) => {
+      await interruptible((signal) => runBenchTrain(options, signal));
+    });
+}
+
+/** A number above 0 and at most 1. */
+function share(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 1)) throw new InvalidArgumentError("expected a number above 0, at most 1.");
+  return value;
+}

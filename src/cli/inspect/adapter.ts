@@ -1,0 +1,263 @@
+/** Facts about an adapter: what it is on, how large its update is in each module, and whether it does anything. */
+import { configOn } from "../../adapters/patterns.ts";
+import { scaling } from "../../adapters/lora.ts";
+import { ConfigError, FormatError } from "../../errors.ts";
+import { openCheckpoint } from "../../formats/safetensors/index.ts";
+import { type JsonValue, readJsonObject } from "../../formats/peft/json-object.ts";
+import { canonicalKeys, openWeights } from "../../formats/peft/weights.ts";
+import type { SafetensorsFile } from "../../formats/safetensors/index.ts";
+import { join } from "node:path";
+import { readModel } from "../../lm/causal-lm-model.ts";
+import { matchTensors } from "../../formats/model/match.ts";
+
+export interface AdapterModule {
+  readonly module: string;
+  readonly r: number;
+  readonly alpha: number;
+  readonly scaling: number;
+  readonly parameters: number;
+  /** ‖s B A‖_F, the size of the update of the weight. */
+  readonly update_norm: number;
+  /** ‖s B A‖_F / ‖W‖_F; null where the base was not given. */
+  readonly relative_norm: number | null;
+}
+
+export interface AdapterPart {
+  /** Such as `lora_A`, `lora_B`, `modules_to_save`. */
+  readonly part: string;
+  readonly tensors: number;
+  readonly parameters: number;
+  readonly bytes: number;
+}
+
+export interface AdapterFacts {
+  readonly kind: "adapter";
+  readonly path: string;
+  readonly peft_type: string;
+  readonly base_model_name_or_path: string | null;
+  readonly revision: string | null;
+  readonly task_type: string | null;
+  readonly peft_version: string | null;
+  readonly r: number | null;
+  readonly lora_alpha: number | null;
+  readonly use_rslora: boolean;
+  readonly rank_pattern: Readonly<Record<string, number>>;
+  readonly alpha_pattern: Readonly<Record<string, number>>;
+  readonly target_modules: JsonValue;
+  readonly exclude_modules: JsonValue;
+  readonly modules_to_save: JsonValue;
+  readonly bias: string;
+  readonly parameters: number;
+  readonly bytes: number;
+  /** Types of the stored tensors. */
+  readonly dtypes: readonly string[];
+  readonly parts: readonly AdapterPart[];
+  /** LoRA's modules; of other methods none. */
+  readonly modules: readonly AdapterModule[];
+  readonly warnings: readonly string[];
+}
+
+type Pattern = Readonly<Record<string, number>>;
+
+const PREFIX = "base_model.model.";
+/** LoRA's tensors: the module, and which of the two. Embeddings have other names and no `.weight`. */
+const LORA_KEY = /^(.*)\.lora_(embedding_)?([AB])(?:\.weight)?$/;
+
+/** @param base folder of the model that it is for, if it is here: for the sizes relative to its weights */
+export async function adapterFacts(path: string, dir: string, base?: string): Promise<AdapterFacts> {
+  const file = await readJsonObject(join(dir, "adapter_config.json"));
+  const type = file.string("peft_type");
+  if (type === undefined) {
+    const hint = "PEFT writes it into every adapter_config.json";
+    throw new FormatError({ where: file.path, what: "peft_type is missing", hint });
+  }
+  const settings = {
+    r: file.number("r"),
+    alpha: file.number("lora_alpha"),
+    useRslora: file.boolean("use_rslora") ?? false,
+    rankPattern: file.numbers("rank_pattern") ?? {},
+    alphaPattern: file.numbers("alpha_pattern") ?? {},
+  };
+  const weights = await openWeights(dir);
+  try {
+    const keys = canonicalKeys(weights.tensors.keys());
+    const tensors = [...weights.tensors.values()];
+    const norms = base === undefined ? undefined : await openBase(base);
+    const modules = await loraModules(weights, keys, settings, norms).finally(() => norms?.close());
+    const targets = file.get("target_modules") ?? null;
+    return {
+      kind: "adapter",
+      path,
+      peft_type: type,
+      base_model_name_or_path: file.string("base_model_name_or_path") ?? null,
+      revision: file.string("revision") ?? null,
+      task_type: file.string("task_type") ?? null,
+      peft_version: file.string("peft_version") ?? null,
+      r: settings.r ?? null,
+      lora_alpha: settings.alpha ?? null,
+      use_rslora: settings.useRslora,
+      rank_pattern: settings.rankPattern,
+      alpha_pattern: settings.alphaPattern,
+      target_modules: targets,
+      exclude_modules: file.get("exclude_modules") ?? null,
+      modules_to_save: file.get("modules_to_save") ?? null,
+      bias: file.string("bias") ?? "none",
+      parameters: tensors.reduce((sum, { shape }) => sum + elements(shape), 0),
+      bytes: tensors.reduce((sum, { byteLength }) => sum + byteLength, 0),
+      dtypes: [...new Set(tensors.map(({ dtype }) => dtype))],
+      parts: partsOf(weights, keys),
+      modules,
+      warnings: warningsOf(modules, file.get("init_lora_weights"), keys),
+    };
+  } finally {
+    await weights.close();
+  }
+}
+
+interface LoraSettings {
+  readonly r: number | undefined;
+  readonly alpha: number | undefined;
+  readonly useRslora: boolean;
+  readonly rankPattern: Pattern;
+  readonly alphaPattern: Pattern;
+}
+
+interface Base {
+  /** ‖W‖_F of a module; undefined where the base has no such one. */
+  norm(module: string): Promise<number | undefined>;
+  close(): Promise<void>;
+}
+
+async function loraModules(
+  weights: SafetensorsFile,
+  keys: ReadonlyMap<string, string>,
+  { r: configured = 8, alpha = 8, useRslora, rankPattern, alphaPattern }: LoraSettings,
+  base: Base | undefined,
+): Promise<AdapterModule[]> {
+  const pairs = new Map<string, { A?: string; B?: string; isEmbedding: boolean }>();
+  for (const [name, key] of keys) {
+    const [, module, embedding, which] = LORA_KEY.exec(name) ?? [];
+    if (module === undefined) continue;
+    const pair = pairs.get(module) ?? { isEmbedding: embedding !== undefined };
+    pairs.set(module, { ...pair, [which === "A" ? "A" : "B"]: key });
+  }
+  const modules: AdapterModule[] = [];
+  for (const [path, { A, B }] of pairs) {
+    const module = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : path;
+    if (A === undefined || B === undefined) {
+      throw new FormatError({ where: weights.path, what: `${module} has only one of lora_A and lora_B` });
+    }
+    // The tensors say the rank; the configuration has only the rest.
+    const r = weights.tensors.get(A)!.shape[0]!;
+    const own = configOn({ r: configured, alpha, rankPattern, alphaPattern }, module);
+    const s = scaling({ r, alpha: own.alpha, useRslora });
+    const norm = s * (await productNorm(weights, A, B, r));
+    const whole = await base?.norm(module);
+    modules.push({
+      module,
+      r,
+      alpha: own.alpha,
+      scaling: s,
+      parameters: elements(weights.tensors.get(A)!.shape) + elements(weights.tensors.get(B)!.shape),
+      update_norm: Math.abs(norm),
+      relative_norm: whole === undefined ? null : Math.abs(norm) / whole,
+    });
+  }
+  return modules;
+}
+
+/** ‖B A‖_F = √ Σ (Bᵀ B) ∘ (A Aᵀ), without making B A. A [r, …], B [out, r, …]. */
+async function productNorm(weights: SafetensorsFile, A: string, B: string, r: number): Promise<number> {
+  const [a, b] = [await weights.readFloat32(A), await weights.readFloat32(B)];
+  const width = a.length / r;
+  const height = b.length / r;
+  let sum = 0;
+  for (let i = 0; i < r; i++) {
+    for (let j = i; j < r; j++) {
+      let [rows, columns] = [0, 0];
+      for (let k = 0; k < width; k++) rows += a[i * width + k]! * a[j * width + k]!;
+      for (let k = 0; k < height; k++) columns += b[k * r + i]! * b[k * r + j]!;
+      sum += (i === j ? 1 : 2) * rows * columns;
+    }
+  }
+  return Math.sqrt(Math.max(0, sum));
+}
+
+async function openBase(dir: string): Promise<Base> {
+  const { model, storedName } = await readModel(dir);
+  const checkpoint = await openCheckpoint(dir);
+  const naming = storedName === undefined ? {} : { storedName };
+  const { parameters } = matchTensors(checkpoint, model.parameters, { tied: model.tied, ...naming });
+  const stored = new Map(parameters.map((parameter) => [parameter.name, parameter.stored]));
+  const weightOf = new Map(model.layers.map((layer) => [layer.name, model.tied[layer.weight] ?? layer.weight]));
+  return {
+    async norm(module) {
+      const name = stored.get(weightOf.get(module) ?? "");
+      if (name === undefined) {
+        throw new ConfigError({
+          where: "--model",
+          what: `has no layer ${module}, which the adapter is on`,
+          hint: "is this the model that the adapter was made for?",
+        });
+      }
+      let sum = 0;
+      for (const value of await checkpoint.readFloat32(name)) sum += value * value;
+      return Math.sqrt(sum);
+    },
+    close: () => checkpoint.close(),
+  };
+}
+
+function partsOf(weights: SafetensorsFile, keys: ReadonlyMap<string, string>): AdapterPart[] {
+  const parts = new Map<string, AdapterPart>();
+  for (const [name, key] of keys) {
+    const { shape, byteLength } = weights.tensors.get(key)!;
+    const part = partOf(name);
+    const { tensors = 0, parameters = 0, bytes = 0 } = parts.get(part) ?? {};
+    parts.set(part, {
+      part,
+      tensors: tensors + 1,
+      parameters: parameters + elements(shape),
+      bytes: bytes + byteLength,
+    });
+  }
+  return [...parts.values()];
+}
+
+/** `lora_A` of `….q_proj.lora_A.weight`; what has no part of its own is a whole parameter of the base. */
+function partOf(name: string): string {
+  const own = /\.((?:lora|ia3|vera|hada|lokr|oft|boft|hra)_[A-Za-z0-9_]+?)(?:\.weight|\.bias)?$/.exec(name)?.[1];
+  if (own !== undefined) return name.endsWith(".bias") ? `${own} bias` : own;
+  if (name.includes(".base_layer.")) return name.endsWith(".bias") ? "biases of the base" : "tables of the base";
+  if (name.endsWith("prompt_embeddings")) return "prompt_embeddings";
+  return name.endsWith(".bias") ? "biases of the base" : `modules_to_save (${name.split(".").slice(0, -1).at(-1)})`;
+}
+
+function warningsOf(
+  modules: readonly AdapterModule[],
+  init: JsonValue | undefined,
+  keys: ReadonlyMap<string, string>,
+): string[] {
+  const warnings: string[] = [];
+  const idle = modules.filter(({ update_norm: norm }) => norm === 0);
+  const broken = modules.filter(({ update_norm: norm }) => !Number.isFinite(norm));
+  const isOnlyLora = [...keys.keys()].every((name) => LORA_KEY.test(name));
+  if (idle.length === modules.length && modules.length > 0) {
+    warnings.push(
+      isOnlyLora
+        ? "every update is zero (B = 0): this adapter changes nothing"
+        : "every update is zero (B = 0): only the whole parameters that it brings change anything",
+    );
+  } else if (idle.length > 0) {
+    warnings.push(`${idle.length} of ${modules.length} updates are zero, that of ${idle[0]!.module} first`);
+  }
+  if (broken.length > 0) warnings.push(`${broken.length} updates are not finite, that of ${broken[0]!.module} first`);
+  if (typeof init === "string" && /^(pissa|olora|corda|loftq|lora_ga)/i.test(init)) {
+    warnings.push(`init_lora_weights is ${init}: it is for a base whose weights that start has changed`);
+  }
+  return warnings;
+}
+
+function elements(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
+}

@@ -1,0 +1,101 @@
+/** What a step of training needs in memory, before anything runs: counted on the graphs that would run. */
+import { type Adapter, adapterHook, resolveParameter } from "../../adapters/adapter.ts";
+import type { Graph } from "../../ir/graph.ts";
+import { peakMemory } from "../../ir/memory.ts";
+import { optimize } from "../../ir/passes/index.ts";
+import type { DimSizes } from "../../ir/shape.ts";
+import type { CausalLm } from "../../models/causal-lm.ts";
+import { countElements, type ParameterSpec } from "../../nn/module.ts";
+import { adamw } from "../../optim/adam.ts";
+import { headChunks } from "../../train/head-chunks.ts";
+import { lmGraphs } from "../../train/lm-graphs.ts";
+
+export interface PlanOptions {
+  /** Parameters that are trained, by the names of their states. */
+  readonly trained: readonly ParameterSpec[];
+  readonly adapters: readonly Adapter[];
+  /** Rows of a micro-batch. */
+  readonly batch: number;
+  /** Tokens of a row. */
+  readonly length: number;
+  /** Share of the tokens that are trained on, in (0, 1]. */
+  readonly supervised: number;
+  readonly checkpoint: boolean;
+}
+
+/** Bytes, all of them. */
+export interface MemoryPlan {
+  /** Frozen weights: pages of files, which the system can give to others and read again. */
+  readonly frozen_weights: number;
+  /** Weights of the base that are trained, in private memory. */
+  readonly trained_weights: number;
+  /** Parameters of adapters, in private memory. */
+  readonly adapter: number;
+  readonly gradients: number;
+  /** AdamW: two numbers for each parameter. */
+  readonly optimizer: number;
+  /** Results of the blocks that are alive at the same time, at the most. */
+  readonly activations: number;
+  /** What the vocabulary head adds to that. */
+  readonly head: number;
+  /** Number of chunks in which the head is computed. */
+  readonly head_chunks: number;
+  /** The program and the engine. */
+  readonly program: number;
+  /** Everything, and everything but pages of files. */
+  readonly total: number;
+  readonly total_private: number;
+  /** The operation at which most is allocated. */
+  readonly peak_at: string;
+}
+
+const FLOAT32_BYTES = 4;
+/** Node and ONNX Runtime, with nothing loaded (measured: 120 to 160 MB). */
+const PROGRAM_BYTES = 150e6;
+
+/** @throws ConfigError if nothing is trained */
+export function memoryPlan(model: CausalLm, options: PlanOptions): MemoryPlan {
+  const { trained, adapters, batch, length, supervised, checkpoint } = options;
+  const rows = Math.max(1, Math.ceil(batch * length * supervised));
+  const chunks = headChunks(rows, model.vocabSize);
+  const sizes: DimSizes = { B: batch, T: length, C: Math.ceil(rows / chunks) };
+  const optimizer = adamw();
+  const { accumulate } = lmGraphs({
+    model,
+    trained,
+    stateOf: resolveParameter(adapters, model.tied),
+    ...(adapters.length === 0 ? {} : { adapt: (seed) => adapterHook(adapters, { seed }) }),
+    optimizerOf: () => optimizer,
+    chunks,
+    checkpoint,
+    typicalSizes: sizes,
+  });
+  const graph: Graph = optimize(accumulate, { device: "cpu", typicalSizes: sizes });
+  const peak = peakMemory(graph, sizes);
+  // With one row the head needs nothing to speak of.
+  const activations = peakMemory(graph, { ...sizes, C: 1 }).bytes;
+
+  const own = new Set(model.parameters.map(({ name }) => name));
+  const base = countElements(model.parameters) * FLOAT32_BYTES;
+  const ofBase = countElements(trained.filter(({ name }) => own.has(name))) * FLOAT32_BYTES;
+  const adapter = countElements(adapters.flatMap(({ parameters }) => parameters)) * FLOAT32_BYTES;
+  const gradients = countElements(trained) * FLOAT32_BYTES;
+  const privateBytes = [ofBase, adapter, gradients, gradients * optimizer.slots.length, peak.bytes, PROGRAM_BYTES].reduce(
+    (a, b) => a + b,
+    0,
+  );
+  return {
+    frozen_weights: base - ofBase,
+    trained_weights: ofBase,
+    adapter,
+    gradients,
+    optimizer: gradients * optimizer.slots.length,
+    activations,
+    head: peak.bytes - activations,
+    head_chunks: chunks,
+    program: PROGRAM_BYTES,
+    total: privateBytes + base - ofBase,
+    total_private: privateBytes,
+    peak_at: peak.node?.scope ?? "",
+  };
+}

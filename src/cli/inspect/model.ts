@@ -1,0 +1,234 @@
+/** Facts about a model: what it is, its layers by the names that `lora_target` takes, its tokenizer. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Adapter, attach } from "../../adapters/adapter.ts";
+import { lora } from "../../adapters/lora.ts";
+import { loadTokenizer } from "../../data/text/index.ts";
+import { ConfigError, DataError } from "../../errors.ts";
+import { openCheckpoint } from "../../formats/safetensors/index.ts";
+import { readModel } from "../../lm/causal-lm-model.ts";
+import { modelFiles } from "../../lm/file-identity.ts";
+import { countTrainable, trainableText } from "../../lm/trainable.ts";
+import type { CausalLm } from "../../models/causal-lm.ts";
+import { countElements, type Layer, type ParameterSpec } from "../../nn/module.ts";
+import { unfrozen, type FreezeSettings } from "../../train/freeze.ts";
+import { memoryPlan, type MemoryPlan } from "./memory-plan.ts";
+
+export interface LayerGroup {
+  /** What `lora_target` and `target_modules` take: the last part of the layers' names. */
+  readonly target: string;
+  readonly kind: Layer["kind"];
+  readonly count: number;
+  readonly in_features: number;
+  readonly out_features: number;
+  readonly bias: boolean;
+  readonly parameters: number;
+  /** Whether `all` (`all-linear`) adapts them. */
+  readonly in_all_linear: boolean;
+  /** Whether PEFT adapts them where no target is named. */
+  readonly is_default: boolean;
+}
+
+export interface ModelFacts {
+  readonly kind: "model";
+  readonly path: string;
+  readonly model_type: string;
+  readonly architectures: readonly string[];
+  readonly parameters: number;
+  readonly blocks: number;
+  readonly hidden_size: number;
+  readonly vocab_size: number;
+  readonly kv_heads: number;
+  readonly head_dim: number;
+  readonly max_positions: number;
+  readonly tied_head: boolean;
+  /** As `config.json` says. */
+  readonly dtype: string | null;
+  /** Of the files; null where only the configuration is here. */
+  readonly bytes_on_disk: number | null;
+  /** Bytes by type of the stored tensors. */
+  readonly stored_types: Readonly<Record<string, number>> | null;
+  readonly files: number | null;
+  readonly layers: readonly LayerGroup[];
+  readonly tokenizer: TokenizerFacts | null;
+  readonly chat_template: boolean;
+  readonly training?: TrainingFacts;
+}
+
+export interface TokenizerFacts {
+  readonly tokens: number;
+  readonly backend: string;
+  readonly bos: string | null;
+  readonly eos: string | null;
+  readonly pad: string;
+  readonly stop: readonly string[];
+}
+
+export interface TrainingFacts {
+  readonly finetuning_type: "lora" | "full" | "freeze";
+  readonly batch: number;
+  readonly cutoff_len: number;
+  readonly supervised: number;
+  readonly gradient_checkpointing: boolean;
+  readonly lora?: { readonly r: number; readonly alpha: number; readonly target_modules: string | readonly string[] };
+  readonly trainable: number;
+  readonly all: number;
+  /** In PEFT's words. */
+  readonly text: string;
+  readonly memory: MemoryPlan;
+}
+
+export interface TrainingSettings {
+  readonly finetuningType: "lora" | "full" | "freeze";
+  readonly rank: number;
+  readonly alpha: number;
+  readonly useRslora: boolean;
+  /** `all`, names, or a pattern. */
+  readonly target: string | readonly string[];
+  readonly modulesToSave: readonly string[];
+  readonly freeze?: FreezeSettings;
+  readonly batch: number;
+  readonly cutoffLength: number;
+  readonly supervised: number;
+  readonly checkpoint: boolean;
+}
+
+/**
+ * @param hasWeights whether there are files with weights; without, what they would tell is null
+ * @throws ConfigError if the architecture is not supported or a target matches no layer; FormatError for broken files
+ */
+export async function modelFacts(
+  path: string,
+  dir: string,
+  hasWeights: boolean,
+  training?: TrainingSettings,
+): Promise<ModelFacts> {
+  const { model, config, defaultTargets } = await readModel(dir, !hasWeights);
+  const tokenizer = await tokenizerOf(dir);
+  const stored = hasWeights ? await storedWeights(dir) : undefined;
+  return {
+    kind: "model",
+    path,
+    model_type: model.modelType,
+    architectures: config.architectures,
+    parameters: countElements(model.parameters),
+    blocks: model.blocks,
+    hidden_size: model.hiddenSize,
+    vocab_size: model.vocabSize,
+    kv_heads: model.kvHeads,
+    head_dim: model.headDim,
+    max_positions: model.maxPositions,
+    tied_head: Object.keys(model.tied).length > 0,
+    dtype: config.dtype ?? null,
+    bytes_on_disk: stored?.bytes ?? (await indexBytes(dir)),
+    stored_types: stored?.types ?? null,
+    files: stored?.files ?? null,
+    layers: layerGroups(model, defaultTargets),
+    tokenizer: tokenizer?.facts ?? null,
+    chat_template: tokenizer?.hasTemplate ?? false,
+    ...(training === undefined ? {} : { training: trainingFacts(model, defaultTargets, training) }),
+  };
+}
+
+/** Layers of the same name and shape, in the order of the model. */
+export function layerGroups(model: CausalLm, defaultTargets: readonly string[]): LayerGroup[] {
+  const biases = new Set(model.parameters.map(({ name }) => name));
+  const groups = new Map<string, LayerGroup>();
+  for (const layer of model.layers) {
+    const target = layer.name.split(".").at(-1)!;
+    const bias = biases.has(layer.kind === "linear" ? (layer.bias ?? `${layer.name}.bias`) : `${layer.name}.bias`);
+    const key = [target, layer.kind, layer.inFeatures, layer.outFeatures, bias].join();
+    const own = layer.inFeatures * layer.outFeatures + (bias ? layer.outFeatures : 0);
+    const before = groups.get(key);
+    groups.set(key, {
+      target,
+      kind: layer.kind,
+      count: (before?.count ?? 0) + 1,
+      in_features: layer.inFeatures,
+      out_features: layer.outFeatures,
+      bias,
+      parameters: (before?.parameters ?? 0) + own,
+      in_all_linear: layer.kind === "linear" && layer.isOutput !== true,
+      is_default: defaultTargets.includes(target),
+    });
+  }
+  return [...groups.values()];
+}
+
+function trainingFacts(model: CausalLm, defaultTargets: readonly string[], settings: TrainingSettings): TrainingFacts {
+  const { finetuningType, rank: r, alpha, useRslora, target, modulesToSave, freeze, batch, cutoffLength } = settings;
+  const { supervised, checkpoint } = settings;
+  if (cutoffLength > model.maxPositions && model.rope === undefined) {
+    throw new ConfigError({
+      where: "cutoff_len",
+      what: "is more than the model's positions",
+      got: cutoffLength,
+      expected: `at most ${model.maxPositions}`,
+    });
+  }
+  let adapters: Adapter[] = [];
+  let trained: readonly ParameterSpec[] = model.parameters;
+  if (finetuningType === "lora") {
+    const { parameters, layers, tied } = model;
+    const targetModules = target === "all" ? "all-linear" : target;
+    const adapter = attach({ parameters, layers, tied, defaultTargets }, lora, {
+      targetModules,
+      modulesToSave,
+      config: { r, alpha, useRslora },
+    });
+    adapters = [adapter as unknown as Adapter];
+    trained = adapter.parameters;
+  } else if (finetuningType === "freeze" && freeze !== undefined) {
+    const names = unfrozen(model, freeze);
+    trained = model.parameters.filter(({ name }) => names.has(name));
+  }
+  const counts = countTrainable({ language: { model }, trained, adapters });
+  return {
+    finetuning_type: finetuningType,
+    batch,
+    cutoff_len: cutoffLength,
+    supervised,
+    gradient_checkpointing: checkpoint,
+    ...(finetuningType === "lora" ? { lora: { r, alpha, target_modules: adapters[0]!.targetModules } } : {}),
+    ...counts,
+    text: trainableText(counts),
+    memory: memoryPlan(model, { trained, adapters, batch, length: cutoffLength, supervised, checkpoint }),
+  };
+}
+
+async function storedWeights(dir: string): Promise<{ bytes: number; types: Record<string, number>; files: number }> {
+  const checkpoint = await openCheckpoint(dir);
+  await checkpoint.close();
+  const types: Record<string, number> = {};
+  for (const { dtype, byteLength } of checkpoint.tensors.values()) types[dtype] = (types[dtype] ?? 0) + byteLength;
+  const [, ...weights] = await modelFiles(dir);
+  return { bytes: weights.reduce((sum, { bytes }) => sum + bytes, 0), types, files: weights.length };
+}
+
+/** What the index of a sharded model says of its size. */
+async function indexBytes(dir: string): Promise<number | null> {
+  const text = await readFile(join(dir, "model.safetensors.index.json"), "utf8").catch(() => "{}");
+  const { metadata } = JSON.parse(text) as { metadata?: { total_size?: unknown } };
+  return typeof metadata?.total_size === "number" ? metadata.total_size : null;
+}
+
+async function tokenizerOf(dir: string): Promise<{ facts: TokenizerFacts; hasTemplate: boolean } | undefined> {
+  try {
+    const tokenizer = await loadTokenizer(dir);
+    const { vocabSize, backend, bosToken, eosToken, padToken, stopIds, chatTemplate } = tokenizer;
+    return {
+      facts: {
+        tokens: vocabSize,
+        backend,
+        bos: bosToken ?? null,
+        eos: eosToken ?? null,
+        pad: padToken,
+        stop: stopIds.map((id) => tokenizer.tokenOf(id) ?? String(id)),
+      },
+      hasTemplate: chatTemplate !== undefined,
+    };
+  } catch (error) {
+    if (error instanceof DataError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,172 @@
+/** `lowrank train`: from a configuration to an adapter or a model, with everything that a person wants to see. */
+import { mkdir } from "node:fs/promises";
+import { readRunConfig, type RunConfig } from "../../config/read.ts";
+import { checkReport } from "../../data/report/check.ts";
+import { type PreparedRows, prepareRows } from "../../data/rows/prepare.ts";
+import { AutoModelForCausalLM, type CausalLMModel } from "../../lm/causal-lm-model.ts";
+import { getPeftModel, PeftModel } from "../../lm/peft-model.ts";
+import type { Trainable } from "../../lm/trainable.ts";
+import { ConfigError } from "../../errors.ts";
+import { unfrozen } from "../../train/freeze.ts";
+import type { TrainerCallback } from "../../train/run/events.ts";
+import { tensorboardLog } from "../../train/run/tensorboard-log.ts";
+import { Trainer, type TrainOutput } from "../../train/trainer.ts";
+import { configuredTemplate, openConfiguredDatasets, openTokenizer } from "../data/open-data.ts";
+import { PrepareView } from "../data/prepare-view.ts";
+import { renderReport } from "../data/render-report.ts";
+import { Interrupted } from "../interrupt.ts";
+import { colorDepth, type Output } from "../terminal/output.ts";
+import { versions } from "../versions.ts";
+import { DownloadView } from "../download-view.ts";
+import { checkpointToResume } from "./output-dir.ts";
+import { saveTokenizer, writeOutputs } from "./outputs.ts";
+import { ProgressView } from "./progress-view.ts";
+
+/** Columns where the stream does not tell. */
+const COLUMNS = 100;
+
+export interface TrainStreams {
+  readonly signal?: AbortSignal;
+  /** Default: stderr. Everything is said here: a run's results are its files. */
+  readonly log?: Output;
+  /** Told of the run, besides those that the configuration asks for. */
+  readonly callbacks?: readonly TrainerCallback[];
+}
+
+/**
+ * Runs a configuration to its end.
+ * @throws Interrupted after an interrupted run has been saved; and what its parts throw, in words for a person
+ */
+export async function runTrain(
+  path: string | undefined,
+  overrides: readonly string[],
+  { signal, log = process.stderr, callbacks = [] }: TrainStreams = {},
+): Promise<TrainOutput> {
+  const { config, notes } = await readRunConfig(path, overrides, "train");
+  const say = (line: string) => void log.write(`${line}\n`);
+  for (const note of notes) say(`note: ${note}`);
+  const resumeFrom = await checkpointToResume(config);
+
+  const downloads = new DownloadView(log);
+  const hooks = { onProgress: downloads.show, onNotice: downloads.note, ...(signal === undefined ? {} : { signal }) };
+  const tokenizer = await openTokenizer(config, hooks);
+  const opened = await openConfiguredDatasets(config, hooks);
+  const template = configuredTemplate(config, tokenizer, opened);
+  const view = new PrepareView(log);
+  let prepared: PreparedRows;
+  try {
+    prepared = await prepareRows(opened, tokenizer, template, config, {
+      onNotice: view.note,
+      onProgress: view.show,
+      ...(signal === undefined ? {} : { signal }),
+    });
+  } finally {
+    view.stop();
+  }
+  const reports = [prepared.train.report, ...(prepared.validation === undefined ? [] : [prepared.validation.report])];
+  const style = { color: colorDepth(log) > 1, width: log.columns ?? COLUMNS };
+  log.write(`${reports.map((report) => renderReport(report, style)).join("\n")}\n`);
+  for (const report of reports) checkReport(report);
+
+  const model = await AutoModelForCausalLM.fromPretrained(config.modelNameOrPath, {
+    revision: config.modelRevision,
+    device: config.device,
+    onDownload: downloads.show,
+    onConvert: downloads.converting,
+    ...(config.offline ? { offline: true } : {}),
+    ...(config.cacheDir === null ? {} : { cacheDir: config.cacheDir }),
+    ...(config.hfHubToken === null ? {} : { token: config.hfHubToken }),
+    ...(config.threads === null ? {} : { threads: config.threads }),
+    ...(config.trainFromScratch ? { randomSeed: config.seed } : {}),
+    ...(signal === undefined ? {} : { signal }),
+  });
+  downloads.stop();
+  try {
+    checkVocabulary(tokenizer.vocabSize, model);
+    const trainable = await trainableOf(model, config, say);
+    await mkdir(config.outputDir, { recursive: true });
+    const trainer = new Trainer({
+      model: { trainable: () => trainable },
+      trainDataset: prepared.train.rows,
+      ...(prepared.validation === undefined ? {} : { evalDataset: prepared.validation.rows }),
+      settings: config,
+      callbacks: [
+        new ProgressView({ stream: log }),
+        ...(config.reportTo.includes("tensorboard")
+          ? [tensorboardLog(config.loggingDir === null ? {} : { loggingDir: config.loggingDir })]
+          : []),
+        ...callbacks,
+      ],
+      padId: tokenizer.padId,
+      alsoSave: (dir) => saveTokenizer(dir, tokenizer, template),
+    });
+    const output = await trainer.train({
+      ...(signal === undefined ? {} : { signal }),
+      ...(resumeFrom === undefined ? {} : { resumeFrom }),
+    });
+    if (output.reason === "interrupted") {
+      say(`stopped after step ${output.globalStep}, saved in ${output.checkpoint ?? config.outputDir}`);
+      say(`to go on: lowrank train ${[path, ...overrides.filter((o) => !/^overwrite_output_dir=/.test(o))].filter((part) => part !== undefined).join(" ")} resume_from_checkpoint=true`);
+      throw new Interrupted();
+    }
+    if (config.doEval && prepared.validation !== undefined && config.evalStrategy === "no") await trainer.evaluate();
+    await trainable.save(config.outputDir);
+    await saveTokenizer(config.outputDir, tokenizer, template);
+    const pictures = await writeOutputs({
+      config,
+      history: trainer.history,
+      totalSteps: output.globalStep,
+      versions: await versions(),
+    });
+    say(`saved: ${trainable.what} in ${config.outputDir}`);
+    if (pictures.length > 0) say(`loss:  ${pictures.filter((picture) => picture.endsWith(".svg")).join(", ")}`);
+    return output;
+  } finally {
+    await model.dispose();
+  }
+}
+
+/** What the configuration trains. */
+async function trainableOf(model: CausalLMModel, config: RunConfig, say: (line: string) => void): Promise<Trainable> {
+  if (config.finetuningType === "full") return model.trainable();
+  if (config.finetuningType === "freeze") return model.trainable(unfrozen(model.language.model, config));
+  const [adapter, ...others] = config.adapterNameOrPath ?? [];
+  if (adapter !== undefined) {
+    if (others.length > 0) {
+      const got = config.adapterNameOrPath?.join(", ");
+      throw new ConfigError({ where: "adapter_name_or_path", what: "one adapter is trained at a time", got });
+    }
+    const loaded = await PeftModel.fromPretrained(model, adapter, {
+      isTrainable: true,
+      revision: config.modelRevision,
+      onWarning: say,
+    });
+    return loaded.trainable();
+  }
+  const peft = getPeftModel(
+    model,
+    {
+      peftType: "LORA",
+      r: config.loraRank,
+      loraAlpha: config.loraAlpha,
+      loraDropout: config.loraDropout,
+      useRslora: config.useRslora,
+      targetModules: config.loraTarget === "all" ? "all-linear" : config.loraTarget,
+      ...(config.additionalTarget === null ? {} : { modulesToSave: config.additionalTarget }),
+    },
+    { seed: config.seed },
+  );
+  return peft.trainable();
+}
+
+function checkVocabulary(tokens: number, { language, dir }: CausalLMModel): void {
+  const { vocabSize } = language.model;
+  if (tokens <= vocabSize) return;
+  throw new ConfigError({
+    where: dir,
+    what: "the tokenizer has tokens that the model has no embedding for",
+    got: `${tokens} tokens`,
+    expected: `at most ${vocabSize}`,
+    hint: "tokenizer and model are not of the same checkpoint",
+  });
+}

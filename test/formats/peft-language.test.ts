@@ -1,0 +1,282 @@
+/** Adapters of language models between PEFT and us, in both directions: golden/make/peft_language.py. */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { type Adapter, adapterHook, attach, resolveParameter } from "../../src/adapters/adapter.ts";
+import { initializeAdapter } from "../../src/adapters/initialize.ts";
+import { lora } from "../../src/adapters/lora.ts";
+import { merge, unmerge } from "../../src/adapters/merge.ts";
+import { addWeightedAdapter } from "../../src/adapters/weighted.ts";
+import { readModelConfig } from "../../src/formats/model/config.ts";
+import { hotswap, loadAdapter, restoreAdapter, saveAdapter } from "../../src/formats/peft/index.ts";
+import { openSafetensors } from "../../src/formats/safetensors/index.ts";
+import { Graph, type Value } from "../../src/ir/graph.ts";
+import { scalar } from "../../src/ir/ops/constant.ts";
+import { expand } from "../../src/ir/ops/expand.ts";
+import { mul } from "../../src/ir/ops/mul.ts";
+import { reduceSum } from "../../src/ir/ops/reduce-sum.ts";
+import { reshape } from "../../src/ir/ops/reshape.ts";
+import { softmaxCrossEntropy } from "../../src/ir/ops/softmax-cross-entropy.ts";
+import { dim } from "../../src/ir/shape.ts";
+import { sequenceFeeds, wholeSequence } from "../../src/lm/sequence.ts";
+import type { CausalLm } from "../../src/models/causal-lm.ts";
+import { familyOf } from "../../src/models/index.ts";
+import type { Tracing } from "../../src/nn/module.ts";
+import { adamw } from "../../src/optim/adam.ts";
+import { interpDevice } from "../../src/runtime/interp.ts";
+import { ortDevice } from "../../src/runtime/node/device-node.ts";
+import type { Device, Feeds, Tensor } from "../../src/runtime/runtime.ts";
+import { readAll, scatterParameters, tracingOf } from "../../src/testing/method-rig.ts";
+import { Stepper } from "../../src/train/stepper.ts";
+import { trainingGraph } from "../../src/train/training-graph.ts";
+
+interface Expected {
+  readonly input_ids: readonly (readonly number[])[];
+  readonly labels: readonly (readonly number[])[];
+  readonly logits: readonly number[];
+  readonly losses: readonly number[];
+  readonly lr: number;
+}
+
+interface Mixed {
+  readonly input_ids: readonly (readonly number[])[];
+  readonly rows: readonly number[];
+  readonly weights: readonly number[];
+  readonly weighted: readonly number[];
+}
+
+type Model = CausalLm & { readonly defaultTargets: readonly string[] };
+
+const IGNORED = -100;
+/** Of the largest element. The models round norms to float32 on PEFT's side, and cosines on both. */
+const EXACT = 2e-6;
+/** Relative, after up to five steps of AdamW, which divides by √v. */
+const CURVE = 2e-5;
+/** float32 rounds each of at most a hundred terms to 2⁻²⁴, in two blocks. */
+const ROUNDING = 1e-5;
+
+const GOLDEN = fileURLToPath(new URL("../../../golden/peft-language", import.meta.url));
+const FOLDERS = readdirSync(GOLDEN).filter((name) => existsSync(join(GOLDEN, name, "adapter_config.json")));
+
+const models = new Map<string, Model>();
+let folder: string;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "lowrank-peft-language-"));
+  for (const name of ["qwen2", "gpt2"]) {
+    const config = await readModelConfig(join(GOLDEN, name));
+    const family = familyOf(config.modelType);
+    models.set(name, { ...family.build(config), defaultTargets: family.defaultTargets });
+    config.check();
+  }
+});
+after(() => rm(folder, { recursive: true }));
+
+const modelOf = (name: string) => models.get(name.split("-")[0]!)!;
+const expectedOf = (name: string) => JSON.parse(readFileSync(join(GOLDEN, name, "expected.json"), "utf8")) as Expected;
+const configOf = (dir: string) =>
+  JSON.parse(readFileSync(join(dir, "adapter_config.json"), "utf8")) as Readonly<Record<string, unknown>>;
+
+async function open(name: string, device: Device): Promise<Model> {
+  const model = modelOf(name);
+  const file = await openSafetensors(join(GOLDEN, name.split("-")[0]!, "model.safetensors"));
+  for (const { name: state, shape } of model.parameters) {
+    await device.write(state, { dtype: "float32", shape, data: await file.readFloat32(state) });
+  }
+  await file.close();
+  return model;
+}
+
+async function opened(name: string): Promise<{ device: Device; model: Model; adapter: Adapter }> {
+  const device = interpDevice();
+  const model = await open(name, device);
+  const { adapter } = await loadAdapter(device, model, join(GOLDEN, name));
+  return { device, model, adapter };
+}
+
+/** Logits of every position, [B · T, V]. */
+function traceLogits(tracing: Tracing, model: CausalLm, stateOf: (name: string) => string): Value {
+  const resolved: Tracing = { ...tracing, parameter: (name, shape) => tracing.parameter(stateOf(name), shape) };
+  const hidden = model.hidden(resolved, wholeSequence(tracing.graph, model));
+  return model.head(resolved, reshape(hidden, [-1, model.hiddenSize]));
+}
+
+function feedsOf(model: CausalLm, ids: readonly (readonly number[])[]): Feeds {
+  const [batch, length] = [ids.length, ids[0]!.length];
+  const tokens = Int32Array.from(ids.flat());
+  const positions = tokens.map((_, i) => i % length);
+  return sequenceFeeds(model, { batch, length, tokens, segments: tokens.map(() => 1), positions });
+}
+
+async function run(device: Device, graph: Graph, feeds: Feeds): Promise<number[]> {
+  const executable = await device.compile(graph);
+  try {
+    return Array.from((await executable.run(feeds)).logits!.data, Number);
+  } finally {
+    await executable.dispose();
+  }
+}
+
+async function logitsOf(
+  device: Device,
+  model: CausalLm,
+  ids: Expected["input_ids"],
+  adapters: readonly Adapter[],
+  tied: Readonly<Record<string, string>> = model.tied,
+): Promise<number[]> {
+  const graph = new Graph();
+  const hook = adapters.length === 0 ? {} : { adapt: adapterHook(adapters) };
+  const logits = traceLogits({ ...tracingOf(graph), ...hook }, model, resolveParameter(adapters, tied));
+  graph.output("logits", logits);
+  return run(device, graph, feedsOf(model, ids));
+}
+
+async function tensorsOf(dir: string): Promise<Map<string, readonly number[]>> {
+  const file = await openSafetensors(join(dir, "adapter_model.safetensors"));
+  const tensors = new Map<string, readonly number[]>();
+  for (const [name, { shape }] of file.tensors) tensors.set(name, [...shape, ...(await file.readFloat32(name))]);
+  await file.close();
+  // With `bias: all` PEFT writes the biases of modules to save a second and a third time, and never reads those.
+  const read = [...tensors].filter(([name]) => !/\.(modules_to_save|original_module)\./.test(name));
+  return new Map(read.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** @param tolerance of the largest element */
+function near(got: readonly number[], want: readonly number[], tolerance: number, what: string): void {
+  assert.equal(got.length, want.length, what);
+  const largest = Math.max(...want.map(Math.abs));
+  want.forEach((value, i) => {
+    const error = Math.abs(got[i]! - value) / largest;
+    assert.ok(error <= tolerance, `${what}: element ${i} is ${got[i]}, not ${value} (${error.toExponential(1)})`);
+  });
+}
+
+/** Warnings that are deserved. */
+const WARNED: Readonly<Record<string, RegExp>> = {
+  "qwen2-embedding-tied": /ensure_weight_tying: the updates of tied layers are loaded one by one/,
+};
+
+for (const name of FOLDERS) {
+  describe(name, () => {
+    it("is loaded with its logits, and has an effect", async () => {
+      const device = interpDevice();
+      const model = await open(name, device);
+      const { adapter, warnings } = await loadAdapter(device, model, join(GOLDEN, name));
+      const warned = WARNED[name];
+      assert.equal(warnings.length, warned === undefined ? 0 : 1, warnings.join());
+      if (warned !== undefined) assert.match(warnings[0]!, warned);
+      const { input_ids: ids, logits } = expectedOf(name);
+      near(await logitsOf(device, model, ids, [adapter]), logits, EXACT, "logits");
+      assert.throws(() => near([...logits], [], EXACT, ""));
+      const base = await logitsOf(device, model, ids, []);
+      assert.throws(() => near(base, logits, 1e-2, "logits of the base"));
+    });
+
+    it("is written again as it was", async () => {
+      const { device, adapter } = await opened(name);
+      const dir = join(folder, name);
+      const theirs = configOf(join(GOLDEN, name));
+      const taskType = theirs.task_type as string | null;
+      const auto = theirs.auto_mapping as { base_model_class: string; parent_library: string } | null;
+      await saveAdapter(device, adapter, dir, {
+        ...(taskType === null ? {} : { taskType }),
+        ...(auto === null
+          ? {}
+          : { autoMapping: { baseModelClass: auto.base_model_class, parentLibrary: auto.parent_library } }),
+      });
+      assert.deepEqual(await tensorsOf(dir), await tensorsOf(join(GOLDEN, name)));
+      const { peft_version: ourVersion, ...ours } = configOf(dir);
+      const { peft_version: _theirs, ...rest } = theirs;
+      assert.match(String(ourVersion), /^0\.21\./);
+      assert.deepEqual(ours, rest);
+      assert.deepEqual(Object.keys(configOf(dir)), Object.keys(theirs), "the keys are sorted as PEFT sorts them");
+      await restoreAdapter(device, adapter, dir);
+    });
+
+    it("is trained as PEFT trains it", async () => {
+      const { device, model, adapter } = await opened(name);
+      const { input_ids: ids, labels, losses, lr } = expectedOf(name);
+      const next = labels.flatMap((row) => [...row.slice(1), IGNORED]);
+      const count = next.filter((label) => label !== IGNORED).length;
+      const optimizer = adamw({ weightDecay: 0 });
+      const stateOf = resolveParameter([adapter], model.tied);
+      const training = trainingGraph({
+        parameters: [...model.parameters, ...adapter.parameters],
+        trainable: new Set(adapter.parameters.map((spec) => spec.name)),
+        optimizer,
+        adapt: (seed) => adapterHook([adapter], { seed }),
+        loss: (tracing) => {
+          const target = tracing.graph.feed("labels", { dtype: "int32", shape: [dim("B"), dim("T")] });
+          const rows = traceLogits(tracing, model, stateOf);
+          const sum = reduceSum(softmaxCrossEntropy(rows, reshape(target, [-1])));
+          return mul(sum, scalar(tracing.graph, 1 / count));
+        },
+      });
+      const stepper = await Stepper.create(device, training, { optimizer });
+      const shape = [ids.length, ids[0]!.length];
+      const feeds = { ...feedsOf(model, ids), labels: { dtype: "int32", shape, data: Int32Array.from(next) } as const };
+      for (const [i, expected] of losses.entries()) {
+        near([(await stepper.step(feeds, lr)).loss], [expected], CURVE, `loss of step ${i + 1}`);
+      }
+    });
+
+    it("computes the same when it is merged, and unmerging restores every bit", async () => {
+      const { device, model, adapter } = await opened(name);
+      const { input_ids: ids, logits } = expectedOf(name);
+      const before = await readAll(device, model.parameters);
+      if (name.endsWith("lora-bias")) {
+        await assert.rejects(merge(device, adapter), /layers\.0\.self_attn\.o_proj: has no bias/);
+        return;
+      }
+      const merged = await merge(device, adapter);
+      near(await logitsOf(device, model, ids, [], merged.tied), logits, EXACT, "merged logits");
+      for (const { name: parameter } of merged.parameters) await device.read(parameter);
+      const isUntied = /save-(head|embedding)|qwen2-embedding|gpt2-embedding/.test(name);
+      assert.equal(Object.keys(merged.tied).length, isUntied ? 0 : 1, "whether the head still has the table");
+      await unmerge(device, merged);
+      for (const [parameter, tensor] of before) assert.deepEqual(await device.read(parameter), tensor, parameter);
+      await assert.rejects(async () => {
+        for (const added of merged.added.length === 0 ? ["none"] : merged.added) await device.read(added);
+      });
+    });
+
+    it("has the tensors that attaching with its settings makes", async () => {
+      const model = modelOf(name);
+      const settings = configOf(join(GOLDEN, name));
+      const options = {
+        ...(name === "gpt2-default" ? {} : { targetModules: settings.target_modules as string[] }),
+        excludeModules: (settings.exclude_modules ?? []) as string[],
+        modulesToSave: (settings.modules_to_save ?? []) as string[],
+        ...(settings.layers_to_transform === null ? {} : { layersToTransform: settings.layers_to_transform as number }),
+        bias: settings.bias as "none",
+        ensureWeightTying: settings.ensure_weight_tying as boolean,
+        config: {
+          r: 4,
+          alpha: 10,
+          loraBias: settings.lora_bias as boolean,
+          rankPattern: settings.rank_pattern as Record<string, number>,
+        },
+      };
+      if (name === "qwen2-embedding-tied") {
+        assert.throws(() => attach(model, lora, options), /ensure_weight_tying: not supported for targets/);
+        return;
+      }
+      const fresh = attach(model, lora, options);
+      const device = interpDevice();
+      await open(name, device);
+      await initializeAdapter(device, fresh, 1);
+      const dir = join(folder, `${name}-fresh`);
+      await saveAdapter(device, fresh, dir);
+      assert.deepEqual([...(await tensorsOf(dir)).keys()], [...(await tensorsOf(join(GOLDEN, name))).keys()]);
+      const { input_ids: ids } = expectedOf(name);
+      // It starts as the base, whatever it copies.
+      assert.deepEqual(await logitsOf(device, model, ids, [fresh]), await logitsOf(device, model, ids, []));
+      const { warnings } = await loadAdapter(device, model, dir, { name: "again" });
+      const idle = fresh.copies.size === 0;
+      assert.equal(warnings.filter((warning) => warning.includes("changes nothing")).length, idle ? 1 : 0);
+    });
+  });
+}
