@@ -1,6 +1,7 @@
 /** The benchmarks, in the order in which they run. */
 import { gradientOrderSuite } from "./gradient-order-suite.ts";
 import { graphOverhead } from "./graph-overhead.ts";
+import { lmStep } from "./lm-step.ts";
 import { mlpSteps } from "./mlp-steps.ts";
 
 export interface SuiteResult {
@@ -17,4 +18,4 @@ export interface Suite {
   run(threads: number): Promise<SuiteResult>;
 }
 
-export const SUITES: readonly Suite[] = [mlpSteps, graphOverhead, gradientOrderSuite];
+export const SUITES: readonly Suite[] = [mlpSteps, graphOverhead, gradientOrderSuite, lmStep];

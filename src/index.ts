@@ -45,7 +45,7 @@ export { mlp } from "./models/mlp.ts";
 // Adapters
 export { METHODS, type MethodName } from "./adapters/index.ts";
 export type { Method, MethodConfig } from "./adapters/method.ts";
-export { lora, type LoraConfig } from "./adapters/lora.ts";
+export { lora, type LoraConfig as LoraMethodConfig } from "./adapters/lora.ts";
 export { type Adapter, adapterHook, attach } from "./adapters/adapter.ts";
 export { merge, unmerge } from "./adapters/merge.ts";
 

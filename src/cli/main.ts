@@ -8,7 +8,9 @@ import { addBenchCommands } from "./bench/command.ts";
 import { addDataCommand } from "./data/command.ts";
 import { addDemoCommands } from "./demo/command.ts";
 import { addExportCommand } from "./export/command.ts";
+import { addQuickstartCommand } from "./quickstart/command.ts";
 import { addTrainCommand } from "./train/command.ts";
+import { addInspectCommand } from "./inspect/command.ts";
 import { Interrupted } from "./interrupt.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
@@ -24,6 +26,8 @@ addBenchCommands(program);
 addDataCommand(program);
 addDemoCommands(program);
 addExportCommand(program);
+addInspectCommand(program);
+addQuickstartCommand(program);
 addTrainCommand(program);
 
 // A reader that has seen enough, such as `head`, is not an error.

@@ -166,6 +166,14 @@ export class Graph {
     }
   }
 
+  /**
+   * Runs `trace`, whose inner values are cheap to compute and large to keep: as a checkpointed region of its own, or as a
+   * part of the one that it is called in.
+   */
+  cheap<T>(trace: () => T): T {
+    return this.#region === undefined ? this.checkpoint(trace) : trace();
+  }
+
   /** Runs `trace` marking the nodes that it makes as a second computation of `region`. */
   recompute<T>(region: number, trace: () => T): T {
     this.#recomputes = region;

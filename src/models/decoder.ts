@@ -126,8 +126,10 @@ function decoderBlock(config: DecoderConfig, index: number): Block {
     }); // [B, H, T, Dh]
     return o.forward(tracing, reshape(transpose(y, [0, 2, 1, 3]), [...x.type.shape.slice(0, 2), heads * headDim]));
   };
-  const mlp = (tracing: Tracing, x: Value): Value =>
-    down.forward(tracing, swiglu(gate.forward(tracing, x), up.forward(tracing, x)));
+  const mlp = (tracing: Tracing, x: Value): Value => {
+    const [g, u] = [gate.forward(tracing, x), up.forward(tracing, x)];
+    return tracing.graph.cheap(() => down.forward(tracing, swiglu(g, u)));
+  };
 
   return {
     parameters: [

@@ -7,7 +7,7 @@ import type { Settings } from "../config/derive.ts";
 import type { TrainingArguments } from "../config/keys.ts";
 import { validateArgs } from "../config/read.ts";
 import { scheduleOf, stepsOf } from "../config/schedule.ts";
-import { NumericError } from "../errors.ts";
+import { ConfigError, NumericError } from "../errors.ts";
 import { supervisedFeeds, supervisedRows, type SupervisedRows } from "../lm/rows.ts";
 import { sequenceFeeds } from "../lm/sequence.ts";
 import { countElements, type ParameterSpec } from "../nn/module.ts";
@@ -134,10 +134,19 @@ export class Trainer {
     }
   }
 
-  /** Mean loss and perplexity over the evaluation set. @throws TypeError if there is none */
+  /**
+   * Mean loss and perplexity over the evaluation set; after training, a row of the log too.
+   * @throws ConfigError if there is none
+   */
   async evaluate(): Promise<{ readonly evalLoss: number; readonly perplexity: number }> {
-    if (this.#eval === undefined) throw new TypeError("the trainer has no evalDataset");
-    const { loss } = await evaluateRows(this.#trainable, this.#eval, this.#settings.perDeviceEvalBatchSize, this.#padId);
+    if (this.#eval === undefined) {
+      throw new ConfigError({ where: "evaluate", what: "the trainer has no evalDataset" });
+    }
+    await this.#trainable.ready();
+    const { perDeviceEvalBatchSize } = this.#settings;
+    const { loss, speed } = await evaluateRows(this.#trainable, this.#eval, perDeviceEvalBatchSize, this.#padId);
+    const last = this.#log?.history.at(-1);
+    if (last !== undefined) await this.#log!.evaluate({ step: last.step, epoch: last.epoch, loss, speed });
     return { evalLoss: loss, perplexity: Math.exp(loss) };
   }
 

@@ -1,13 +1,15 @@
 /** `lowrank bench`: measures this machine. */
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { interruptible } from "../interrupt.ts";
-import { integer } from "../options.ts";
+import { integer, share } from "../options.ts";
+import { type BenchGenerateOptions, runBenchGenerate } from "./generate.ts";
 import { SHAPE_NAMES } from "./shapes.ts";
 import { BENCH_STORAGES, type BenchTrainOptions, runBenchTrain } from "./train.ts";
 
 export function addBenchCommands(program: Command): void {
   const bench = program.command("bench").description("measure this machine, on random weights: nothing is downloaded");
   addTrain(bench);
+  addGenerate(bench);
 }
 
 function addTrain(bench: Command): void {
@@ -32,9 +34,18 @@ function addTrain(bench: Command): void {
     });
 }
 
-/** A number above 0 and at most 1. */
-function share(text: string): number {
-  const value = Number(text);
-  if (!(value > 0 && value <= 1)) throw new InvalidArgumentError("expected a number above 0, at most 1.");
-  return value;
+function addGenerate(bench: Command): void {
+  bench
+    .command("generate")
+    .description("speed of generation, against what memory allows")
+    .option("--shape <name>", `shape of the model: ${SHAPE_NAMES.join(", ")}`, "qwen2.5-0.5b")
+    .option("--prompt-tokens <n>", "tokens of the prompt", integer(1), 128)
+    .option("--new-tokens <n>", "tokens that are generated", integer(2), 64)
+    .option("--threads <n>", "threads of the engine, 0 for one per core", integer(0), 0)
+    .option("--layers <n>", "take only so many layers of the shape", integer(1))
+    .option("--keep", "keep the file of random weights in the cache for the next time")
+    .option("--json", "print one JSON object")
+    .action(async (options: BenchGenerateOptions) => {
+      await interruptible((signal) => runBenchGenerate(options, signal));
+    });
 }

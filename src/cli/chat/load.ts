@@ -40,6 +40,7 @@ export async function loadChat(setup: ChatSetup, errors: Output, signal: AbortSi
     const tokenizer = await loadTokenizer(model.dir);
     const folders = new Map<string, string>();
     for (const { name, path } of setup.adapters) {
+      signal.throwIfAborted();
       const { revision: _, onDownload, ...shared } = hub;
       const { dir } = await resolveFolder(path, { ...shared, kind: "adapter", onProgress: onDownload });
       const { adapter, warnings } = await loadAdapter(language.device, language.model, dir, { name });
@@ -64,6 +65,7 @@ export async function loadChat(setup: ChatSetup, errors: Output, signal: AbortSi
       generation: { maxNewTokens: MAX_NEW_TOKENS, ...generation, ...setup.sampling, seed: setup.seed },
     });
     await session.prepare();
+    signal.throwIfAborted();
     return { model, session, adapters: setup.adapters };
   } catch (error) {
     bars.stop();

@@ -24,6 +24,9 @@ export function renderReport(report: DataReport, options: RenderOptions): string
   return lines.text();
 }
 
+const LEAST_COLUMNS = 40;
+const USUAL_COLUMNS = 80;
+
 class Lines {
   readonly #lines: string[] = [];
   readonly #color: boolean;
@@ -31,7 +34,8 @@ class Lines {
 
   constructor({ color, width }: RenderOptions) {
     this.#color = color;
-    this.#width = width;
+    // Some terminals say 0.
+    this.#width = width > 0 ? Math.max(width, LEAST_COLUMNS) : USUAL_COLUMNS;
   }
 
   get color(): boolean {
@@ -87,14 +91,17 @@ function fates(
   lines.add(out.join(" · "));
   const warn = (text: string, places: readonly string[]): void => {
     lines.add(`! ${text}`, { style: "red", indent: 2 });
-    if (places.length > 0) lines.add(`    ${places.map(visible).join(", ")}`, { indent: 4 });
+    if (places.length > 0) lines.add(`    ${places.map((place) => visible(place)).join(", ")}`, { indent: 4 });
   };
   const list = (all: readonly Fate[], what: string): void => {
     for (const { reason, count: n, places } of all)
-      warn(`${counted(n, what)}: ${visible(reason)}`, n > places.length ? [...places, "…"] : places);
+      warn(
+        `${count(n)} (${percent(n, read)}) ${what}: ${visible(reason)}`,
+        n > places.length ? [...places, "…"] : places,
+      );
   };
-  list(bad, "bad record");
-  list(dropped, "sample dropped");
+  list(bad, "bad");
+  list(dropped, "dropped");
   if (truncated.count > 0) {
     const { count: n, tokensLost, longest, stopLost, places } = truncated;
     const lost = stopLost === 0 ? "" : `; ${count(stopLost)} lost the stop token`;
@@ -170,8 +177,8 @@ function samples({ samples: views }: DataReport, lines: Lines, characters: numbe
 
 function sampleText({ segments }: SampleView, color: boolean, characters: number): string {
   return shortened(segments, characters)
-    .map(({ text, trained }) => {
-      const shown = visible(text);
+    .map(({ text, trained }, i, all) => {
+      const shown = visible(text, all[i + 1]?.text);
       if (!color) return trained ? `«${shown}»` : shown;
       // By lines: a pager forgets the colour at the end of one.
       return shown
@@ -220,9 +227,8 @@ function count(n: number): string {
   return n.toLocaleString("en-US");
 }
 
-function counted(n: number, what: string): string {
-  const [first = "", ...rest] = what.split(" ");
-  return [count(n), n === 1 ? first : `${first}s`, ...rest].join(" ");
+function counted(n: number, noun: string): string {
+  return `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
 }
 
 /** Never 0 or 100 but where that is so. */

@@ -9,11 +9,13 @@ const HIDDEN = /[\t\r\u00A0]|(?!\n)\p{Cc}|(?!\u200D)\p{Cf}|\p{Zl}|\p{Zp}|\p{Cs}|
 /**
  * The text with a mark for each character that is not seen: `→` tab, `␍` carriage return, `⍽` no-break space, `↵` before a
  * line end, `·` for spaces at the end of a line, and the number of any other, as `\u200b`.
+ * @param next what comes after the text
  */
-export function visible(text: string): string {
+export function visible(text: string, next = ""): string {
+  const endsLine = next === "" || next.startsWith("\n");
   return text
     .replaceAll(HIDDEN, (character) => NAMED[character] ?? numbered(character))
-    .replaceAll(/ +(?=\n|$)/g, (spaces) => "·".repeat(spaces.length))
+    .replaceAll(endsLine ? / +(?=\n|$)/g : / +(?=\n)/g, (spaces) => "·".repeat(spaces.length))
     .replaceAll("\n", "↵\n");
 }
 

@@ -8,7 +8,7 @@ import { ConfigError, DataError } from "../../errors.ts";
 import { openCheckpoint } from "../../formats/safetensors/index.ts";
 import { readModel } from "../../lm/causal-lm-model.ts";
 import { modelFiles } from "../../lm/file-identity.ts";
-import { countTrainable, trainableText } from "../../lm/trainable.ts";
+import { trainableText } from "../../lm/trainable.ts";
 import type { CausalLm } from "../../models/causal-lm.ts";
 import { countElements, type Layer, type ParameterSpec } from "../../nn/module.ts";
 import { unfrozen, type FreezeSettings } from "../../train/freeze.ts";
@@ -88,10 +88,14 @@ export interface TrainingSettings {
   readonly modulesToSave: readonly string[];
   readonly freeze?: FreezeSettings;
   readonly batch: number;
-  readonly cutoffLength: number;
+  /** Default: 2048, or the model's positions if they are fewer. */
+  readonly cutoffLength?: number;
   readonly supervised: number;
   readonly checkpoint: boolean;
 }
+
+/** Tokens of a row where nothing is said, as in LLaMA-Factory. */
+const DEFAULT_LENGTH = 2048;
 
 /**
  * @param hasWeights whether there are files with weights; without, what they would tell is null
@@ -156,8 +160,8 @@ export function layerGroups(model: CausalLm, defaultTargets: readonly string[]):
 }
 
 function trainingFacts(model: CausalLm, defaultTargets: readonly string[], settings: TrainingSettings): TrainingFacts {
-  const { finetuningType, rank: r, alpha, useRslora, target, modulesToSave, freeze, batch, cutoffLength } = settings;
-  const { supervised, checkpoint } = settings;
+  const { finetuningType, rank: r, alpha, useRslora, target, modulesToSave, freeze, batch } = settings;
+  const { supervised, checkpoint, cutoffLength = Math.min(DEFAULT_LENGTH, model.maxPositions) } = settings;
   if (cutoffLength > model.maxPositions && model.rope === undefined) {
     throw new ConfigError({
       where: "cutoff_len",
@@ -182,7 +186,8 @@ function trainingFacts(model: CausalLm, defaultTargets: readonly string[], setti
     const names = unfrozen(model, freeze);
     trained = model.parameters.filter(({ name }) => names.has(name));
   }
-  const counts = countTrainable({ language: { model }, trained, adapters });
+  const added = adapters.flatMap(({ parameters }) => parameters);
+  const counts = { trainable: countElements(trained), all: countElements(model.parameters) + countElements(added) };
   return {
     finetuning_type: finetuningType,
     batch,

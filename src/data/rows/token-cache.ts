@@ -17,7 +17,9 @@ import type { DataReport } from "../report/report.ts";
 import { epochOrder, type RowSource } from "../row-source.ts";
 import { countRuns, type StoredRow, toRow } from "./stored-row.ts";
 
-const [ROWS, INDEX, MANIFEST] = ["rows.bin", "index.bin", "manifest.json"];
+const ROWS = "rows.bin";
+const INDEX = "index.bin";
+const MANIFEST = "manifest.json";
 /** Words before the ids of a row. */
 const HEAD = 4;
 /** Bytes that are written at once. */
@@ -59,7 +61,7 @@ export async function openTokenCache(
   key: string,
   options: OpenCacheOptions,
 ): Promise<TokenCache | { readonly damage: string } | undefined> {
-  const text = await readFile(join(dir, MANIFEST!), "utf8").catch(() => undefined);
+  const text = await readFile(join(dir, MANIFEST), "utf8").catch(() => undefined);
   if (text === undefined) return undefined;
   const body = bodyOf(text);
   if (body === undefined || body.key !== key) return { damage: `${MANIFEST} is not what was written` };
@@ -67,8 +69,8 @@ export async function openTokenCache(
   const total = body.words * 4 + (body.rows + 1) * 8;
   let before = 0;
   for (const [name, expected] of [
-    [INDEX!, body.indexHash],
-    [ROWS!, body.rowsHash],
+    [INDEX, body.indexHash],
+    [ROWS, body.rowsHash],
   ] as const) {
     const found = await hashOf(join(dir, name), (bytes) => onBytes?.(before + bytes, total), signal);
     if (found?.hash !== expected) return { damage: `${name} is not what was written` };
@@ -110,7 +112,7 @@ async function hashOf(
 
 /** Rows by position in the file. */
 async function rowsIn(dir: string, body: Body, seed: number | undefined): Promise<RowSource> {
-  const bytes = await readFile(join(dir, INDEX!));
+  const bytes = await readFile(join(dir, INDEX));
   const starts = new Float64Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
   const { rows: length, maxSupervised } = body;
   return {
@@ -118,7 +120,7 @@ async function rowsIn(dir: string, body: Body, seed: number | undefined): Promis
     maxSupervised,
     async *rows(epoch, from) {
       const order = epochOrder(length, seed, epoch);
-      const file = await open(join(dir, ROWS!)).catch((cause: unknown) => {
+      const file = await open(join(dir, ROWS)).catch((cause: unknown) => {
         throw vanished(dir, cause);
       });
       try {
@@ -194,8 +196,8 @@ export class TokenCacheWriter {
     try {
       await removeAbandoned(dir);
       await mkdir(temporary, { recursive: true });
-      const rows = new HashedFile(await open(join(temporary, ROWS!), "w"));
-      const index = new HashedFile(await open(join(temporary, INDEX!), "w"));
+      const rows = new HashedFile(await open(join(temporary, ROWS), "w"));
+      const index = new HashedFile(await open(join(temporary, INDEX), "w"));
       return new TokenCacheWriter(dir, temporary, rows, index);
     } catch (cause) {
       throw notWritten(dir, cause);
@@ -238,7 +240,7 @@ export class TokenCacheWriter {
         report,
       };
       const text = JSON.stringify({ body, hash: sha256(JSON.stringify(body)) });
-      await writeFile(join(this.#temporary, MANIFEST!), text);
+      await writeFile(join(this.#temporary, MANIFEST), text);
       await rm(this.#dir, { recursive: true, force: true });
       await rename(this.#temporary, this.#dir);
     } catch (cause) {

@@ -58,9 +58,9 @@ faq       alpaca  1,200  1,100
 columns "q" and "a"
 
 read 1,200 · kept 1,100 · cut 2 · dropped 1 · bad 99
-! 99 bad records: column "a" is empty
+! 99 (8.3%) bad: column "a" is empty
     faq.json:1, faq.json:2, faq.json:4, …
-! 1 sample dropped: longer than cutoff_len 512
+! 1 (0.1%) dropped: longer than cutoff_len 512
     faq.json:3
 ! 2 examples (0.2%) were longer than cutoff_len 512 and cut: 30 tokens lost;
   1 lost the stop token; the longest had 540 tokens
@@ -89,7 +89,7 @@ faq.json:5
     const text = showEscapes(renderReport(REPORT, { color: true, width: 76 }));
     assert.ok(text.includes("␛[2m<s>ask↵␛[22m\n␛[32msay·↵␛[39m\n␛[32m</s>␛[39m"), text);
     assert.ok(!text.includes("«"));
-    assert.ok(text.includes("␛[31m! 1 sample dropped: longer than cutoff_len 512␛[39m"));
+    assert.ok(text.includes("␛[31m! 1 (0.1%) dropped: longer than cutoff_len 512␛[39m"));
   });
 
   test("leaves the middle of long samples out", () => {
@@ -108,6 +108,7 @@ faq.json:5
 suite("text from data", () => {
   test("shows what cannot be seen, and cannot command the terminal", () => {
     assert.equal(visible("a\tb \r\nc\u00a0d  "), "a→b ␍↵\nc⍽d··");
+    assert.equal(visible("a  ", "b"), "a  ");
     assert.equal(visible("\u001b[31mred\u0007"), "\\x1b[31mred\\x07");
     assert.equal(visible("\u200b\ufeff\u202e\ue000"), "\\u200b\\ufeff\\u202e\\ue000");
     assert.equal(visible("é 漢字 👩‍👩‍👧 ­"), "é 漢字 👩‍👩‍👧 \\xad");

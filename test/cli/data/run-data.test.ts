@@ -3,13 +3,18 @@ import assert from "node:assert/strict";
 import { suite, test, type TestContext } from "node:test";
 import { runData } from "../../../src/cli/data/run-data.ts";
 import type { DataReport } from "../../../src/data/report/report.ts";
-import { complaint, jsonLines, temporaryFolder } from "../../support/dataset-files.ts";
+import { LowrankError } from "../../../src/errors.ts";
+import { jsonLines, temporaryFolder } from "../../support/dataset-files.ts";
 import { byteTokenizer } from "../../data/text/fixtures.ts";
 import { FakeOutput } from "../terminal/fake-output.ts";
 
 const { root, write } = await temporaryFolder();
 
 await write("qa.jsonl", jsonLines(Array.from({ length: 8 }, (_, i) => ({ prompt: `q${i}`, completion: "yes" }))));
+await write(
+  "long.jsonl",
+  jsonLines(Array.from({ length: 8 }, () => ({ prompt: "q", completion: "long ".repeat(40) }))),
+);
 await write("poems.txt", "one\ntwo\n");
 const config = await write(
   "run.yaml",
@@ -35,7 +40,13 @@ async function dataOf(
   const { dir } = await byteTokenizer(t);
   const [out, log] = [new FakeOutput({ isTTY: false }), new FakeOutput({ isTTY: false })];
   const work = runData(config, [`model_name_or_path=${dir}`, ...overrides], options, { out, log });
-  const error = await Promise.race([work.then(() => undefined), complaint(work).catch(() => undefined)]);
+  const error = await work.then(
+    () => undefined,
+    (reason: unknown) => {
+      assert.ok(reason instanceof LowrankError, String(reason));
+      return reason.message;
+    },
+  );
   return { out, log, ...(error === undefined ? {} : { error }) };
 }
 
@@ -63,7 +74,7 @@ suite("lowrank data", () => {
   });
 
   test("fails after the report where nothing teaches to stop", async (t) => {
-    const { out, error } = await dataOf(t, ["cutoff_len=22"]);
+    const { out, error } = await dataOf(t, ["dataset=long.jsonl"]);
     assert.match(out.text, /stop token +! 0%/);
     assert.match(error ?? "", /no example ends with a stop token/);
   });
