@@ -16,7 +16,8 @@ export class DownloadView {
   readonly show = ({ file, fileBytes, fileTotalBytes }: HubProgress): void =>
     this.#show(`downloading ${basename(file)}`, fileBytes, fileTotalBytes);
 
-  readonly converting = (bytes: number, totalBytes: number): void => this.#show("making float32 weights", bytes, totalBytes);
+  readonly converting = (bytes: number, totalBytes: number): void =>
+    this.#show("making float32 weights", bytes, totalBytes);
 
   readonly note = (notice: string): void => {
     if (this.#bar === undefined) this.#stream.write(`note: ${notice}\n`);

@@ -69,7 +69,10 @@ export interface SavePretrainedOptions {
   readonly onProgress?: (elements: number, totalElements: number) => void;
 }
 
-interface ModelParts extends Pick<CausalLMModel, "language" | "config" | "dir" | "nameOrPath" | "generation" | "defaultTargets"> {
+interface ModelParts extends Pick<
+  CausalLMModel,
+  "language" | "config" | "dir" | "nameOrPath" | "generation" | "defaultTargets"
+> {
   readonly ownsDevice: boolean;
 }
 
@@ -187,14 +190,15 @@ export interface ReadModel {
  * @param random the weights will be drawn, not read
  * @throws ConfigError if the architecture is not supported; FormatError naming everything that is wrong with config.json
  */
-export async function readModel(
-  dir: string,
-  random = false,
-): Promise<ReadModel> {
+export async function readModel(dir: string, random = false): Promise<ReadModel> {
   let config = await readModelConfig(dir);
   const { modelType } = config;
   if (modelType === "") {
-    throw new ConfigError({ where: config.path, what: "model_type is missing", hint: "is this the folder of a model?" });
+    throw new ConfigError({
+      where: config.path,
+      what: "model_type is missing",
+      hint: "is this the folder of a model?",
+    });
   }
   const family = familyOf(modelType);
   let model = build();

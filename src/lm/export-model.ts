@@ -112,7 +112,8 @@ export async function exportModel(options: ExportOptions): Promise<ExportResult>
   const { revision: _, ...forAdapters } = hubOptions(options);
   const adapterDirs: string[] = [];
   for (const name of names) adapterDirs.push((await resolveFolder(name, { kind: "adapter", ...forAdapters })).dir);
-  for (const folder of [out, unchecked, failed]) await checkFree(folder, { tensors: [], config: {}, copyFrom: [baseDir] });
+  for (const folder of [out, unchecked, failed])
+    await checkFree(folder, { tensors: [], config: {}, copyFrom: [baseDir] });
 
   const device = noteGraphs(await ortDevice(threads === undefined ? {} : { threads }));
   try {
@@ -248,7 +249,9 @@ async function checkExport(
     options.onProgress?.({ phase: "check", done: from + done, total, unit: "texts" });
   // In float32 the files are the merged model, bit for bit.
   const inMemory =
-    dtype === "float32" ? undefined : await compareOpened(await openMerged(base, written, options), reference, texts, onText(0));
+    dtype === "float32"
+      ? undefined
+      : await compareOpened(await openMerged(base, written, options), reference, texts, onText(0));
   const files = await compareOpened(
     await openExported(dir, options),
     reference,
@@ -261,11 +264,17 @@ async function checkExport(
   const operators = [merged, files].map((model) => compareOperators(baseOperators, model.operators));
   const misread = await misreadPrompts(dir, prompts, text, language.model.vocabSize, options);
   const problems = [
-    ...explain("merged in float32", exceeded(merged.differences, inMemory === undefined ? limits : CHECK_LIMITS.float32), {
-      cause: "the merge is not exact",
-      hint: "this is a bug: please report it",
-    }),
-    ...(inMemory === undefined ? [] : explain(`files in ${dtype}`, exceeded(files.differences, limits), castCause(dtype))),
+    ...explain(
+      "merged in float32",
+      exceeded(merged.differences, inMemory === undefined ? limits : CHECK_LIMITS.float32),
+      {
+        cause: "the merge is not exact",
+        hint: "this is a bug: please report it",
+      },
+    ),
+    ...(inMemory === undefined
+      ? []
+      : explain(`files in ${dtype}`, exceeded(files.differences, limits), castCause(dtype))),
     ...operators.flatMap((difference, i) =>
       isSameList(difference)
         ? []
@@ -281,7 +290,10 @@ async function checkExport(
     verdict: problems.length === 0 ? "passed" : "failed",
     problems,
     warnings: effectWarnings(files.effect, exportedKl!, effectKl!, loaded.length, dtype),
-    thresholds: { merged: wireLimits(inMemory === undefined ? limits : CHECK_LIMITS.float32), exported: wireLimits(limits) },
+    thresholds: {
+      merged: wireLimits(inMemory === undefined ? limits : CHECK_LIMITS.float32),
+      exported: wireLimits(limits),
+    },
     operators: {
       base: baseOperators.length,
       merged: merged.operators.length,
@@ -301,7 +313,11 @@ function limitsFor(dtype: WeightDtype, threshold: number | undefined): CheckLimi
     : { maxLogit: threshold, isAbsolute: true, meanKl: Infinity, agreement: 0 };
 }
 
-function explain(what: string, problems: readonly string[], { cause, hint }: { cause: string; hint: string }): string[] {
+function explain(
+  what: string,
+  problems: readonly string[],
+  { cause, hint }: { cause: string; hint: string },
+): string[] {
   return problems.length === 0 ? [] : [`${what}: ${problems.join("; ")}: ${cause} (${hint})`];
 }
 
@@ -321,7 +337,8 @@ function effectWarnings(
   dtype: WeightDtype,
 ): string[] {
   if (adapters === 0) return [];
-  if (summarize(effect).maxLogit === 0) return ["with the adapter the model computes what it did before: it changes nothing"];
+  if (summarize(effect).maxLogit === 0)
+    return ["with the adapter the model computes what it did before: it changes nothing"];
   if (dtype === "float32" || exportedKl < effectKl / 4) return [];
   return [
     `rounding to ${dtype} moves the model by ${short(exportedKl)} nats, and the adapter by ${short(effectKl)}: ` +
@@ -414,7 +431,9 @@ async function misreadPrompts(
     maxTokens: Infinity,
   });
   const wrong = prompts.filter(({ ids }, i) => again[i]!.ids.slice(-ids.length).join() !== ids.join());
-  return wrong.length === 0 ? [] : [`the tokenizer in the files reads ${wrong.length} of ${prompts.length} prompts otherwise`];
+  return wrong.length === 0
+    ? []
+    : [`the tokenizer in the files reads ${wrong.length} of ${prompts.length} prompts otherwise`];
 }
 
 async function tokenizerOf({ dir }: CausalLMModel): Promise<Tokenizer | undefined> {
@@ -460,7 +479,10 @@ async function loadAdapters(
       base_model_name_or_path: found.baseModelNameOrPath ?? null,
       parameters: found.adapter.parameters.reduce((sum, spec) => sum + elements(spec), 0),
       commit: commitOf(dir) ?? null,
-      files: [await identityOf(join(dir, "adapter_config.json")), await identityOf(join(dir, "adapter_model.safetensors"))],
+      files: [
+        await identityOf(join(dir, "adapter_config.json")),
+        await identityOf(join(dir, "adapter_model.safetensors")),
+      ],
     });
   }
   const withCopies = adapters.filter(({ copies }) => copies.size > 0);

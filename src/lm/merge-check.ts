@@ -61,7 +61,7 @@ export interface CheckLimits {
 export const CHECK_LIMITS: Readonly<Record<WeightDtype, CheckLimits>> = {
   float32: { maxLogit: 1e-4, meanKl: 1e-6, agreement: 0.99 },
   float16: { maxLogit: 0.1, meanKl: 2e-3, agreement: 0.9 },
-  bfloat16: { maxLogit: 0.8, meanKl: 2e-2, agreement: 0.75 },
+  bfloat16: { maxLogit: 0.5, meanKl: 1e-2, agreement: 0.8 },
 };
 
 /** Logits for which a limit is meant as it is. */
@@ -86,7 +86,9 @@ export async function continueGreedily(
       batch.map(() => adapters),
       options,
     );
-    batch.forEach(({ prompt, ids }, i) => texts.push({ prompt, ids: [...ids, ...rows[i]!], generated: rows[i]!.length }));
+    batch.forEach(({ prompt, ids }, i) =>
+      texts.push({ prompt, ids: [...ids, ...rows[i]!], generated: rows[i]!.length }),
+    );
   }
   return texts;
 }
@@ -187,7 +189,9 @@ export function exceeded(differences: readonly TextDifference[], limits: CheckLi
 /** Two digits are enough for a size. */
 export function short(value: number): string {
   if (value === 0 || !Number.isFinite(value)) return String(value);
-  return Math.abs(value) >= 1e-3 && Math.abs(value) < 1e4 ? String(Number(value.toPrecision(2))) : value.toExponential(1);
+  return Math.abs(value) >= 1e-3 && Math.abs(value) < 1e4
+    ? String(Number(value.toPrecision(2)))
+    : value.toExponential(1);
 }
 
 /** KL(p ‖ q) of two rows of logits, in nats. */

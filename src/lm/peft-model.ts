@@ -118,7 +118,11 @@ export class PeftModel {
   }
 
   /** Loads one more adapter, which stays off. @throws as {@link fromPretrained}; ConfigError if the name is taken */
-  async loadAdapter(nameOrPath: string, adapterName: string, options: Omit<LoadOptions, "adapterName"> = {}): Promise<void> {
+  async loadAdapter(
+    nameOrPath: string,
+    adapterName: string,
+    options: Omit<LoadOptions, "adapterName"> = {},
+  ): Promise<void> {
     await this.#pending;
     const { isTrainable = false, onWarning = console.warn } = options;
     this.#expectFree(adapterName);
@@ -135,8 +139,15 @@ export class PeftModel {
   addAdapter(adapterName: string, config: PeftConfig, { seed = 0 }: Pick<NewAdapterOptions, "seed"> = {}): void {
     this.#expectFree(adapterName);
     const { language } = this.base;
-    const fields = Object.entries(config).map(([key, value]) => [snakeCase(key), (value ?? null) as JsonValue] as const);
-    const { format, config: settings, selection, unknown } = readConfig(new JsonObject("LoraConfig", new Map(fields)), {});
+    const fields = Object.entries(config).map(
+      ([key, value]) => [snakeCase(key), (value ?? null) as JsonValue] as const,
+    );
+    const {
+      format,
+      config: settings,
+      selection,
+      unknown,
+    } = readConfig(new JsonObject("LoraConfig", new Map(fields)), {});
     if (unknown.length > 0) {
       throw new ConfigError({ where: "LoraConfig", what: "there are no such settings", got: unknown.join(", ") });
     }
@@ -267,7 +278,10 @@ export class PeftModel {
    * Writes the adapters as PEFT does: `default` into the folder itself, others into folders of their names.
    * @param selected Default: all
    */
-  async savePretrained(dir: string, { selected = this.adapterNames }: { selected?: readonly string[] } = {}): Promise<void> {
+  async savePretrained(
+    dir: string,
+    { selected = this.adapterNames }: { selected?: readonly string[] } = {},
+  ): Promise<void> {
     await this.#pending;
     for (const name of selected) {
       await this.#save(this.base.language.adapter(name), name === "default" ? dir : join(dir, name));

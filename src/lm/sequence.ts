@@ -99,7 +99,10 @@ export function sequenceFeeds(model: CausalLm, rows: Rows): Feeds {
 }
 
 /** What {@link positionFeeds} asks for. */
-export function positionTensors({ rope }: CausalLm, { batch, length, positions }: Omit<Rows, "tokens" | "segments">): Feeds {
+export function positionTensors(
+  { rope }: CausalLm,
+  { batch, length, positions }: Omit<Rows, "tokens" | "segments">,
+): Feeds {
   if (rope === undefined) return { [POSITIONS]: { dtype: "int32", shape: [batch, length], data: positions } };
   const { cos, sin } = rotationTables(rope, positions);
   const shape = [batch, 1, length, rope.headDim / 2];

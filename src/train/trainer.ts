@@ -220,7 +220,10 @@ class Run {
     this.#schedule = scheduleOf(settings, plan.totalSteps);
     const { bestMetric, bestGlobalStep, bestModelCheckpoint } = resume?.trainer ?? {};
     const best = bestMetric == null || bestGlobalStep == null ? undefined : { value: bestMetric, step: bestGlobalStep };
-    this.#best = new BestMetric({ metric: settings.metricForBestModel, greaterIsBetter: settings.greaterIsBetter }, best);
+    this.#best = new BestMetric(
+      { metric: settings.metricForBestModel, greaterIsBetter: settings.greaterIsBetter },
+      best,
+    );
     this.#bestCheckpoint = bestModelCheckpoint ?? undefined;
     const patience = settings.earlyStoppingSteps;
     const fruitless = Number(resume?.progress["fruitless"] ?? 0);
@@ -238,7 +241,11 @@ class Run {
     };
   }
 
-  static async start(parts: RunParts, resume: TrainingState | undefined, resumedFrom: string | undefined): Promise<Run> {
+  static async start(
+    parts: RunParts,
+    resume: TrainingState | undefined,
+    resumedFrom: string | undefined,
+  ): Promise<Run> {
     const { trainable, settings, outputDir, train, plan, callbacks } = parts;
     const hash = configHash(identity(parts));
     if (resume !== undefined) checkConfigHash(resume, hash);
@@ -360,7 +367,10 @@ class Run {
     if (useful.length === 0) return;
     let result: LmStepResult;
     try {
-      result = await this.#stepper.step(useful.map(({ batch }) => batch), learningRate);
+      result = await this.#stepper.step(
+        useful.map(({ batch }) => batch),
+        learningRate,
+      );
     } catch (error) {
       throw error instanceof NumericError ? await this.#explain(error, useful) : error;
     }
@@ -633,7 +643,12 @@ export async function evaluateRows(
     steps++;
     if (batch.rows.length === 0) return;
     const feeds = { ...sequenceFeeds(language.model, batch), ...supervisedFeeds(batch, chunks, 1 / batch.rows.length) };
-    sum += (await language.loss(feeds, rows.map(() => names), chunks)) * batch.rows.length;
+    sum +=
+      (await language.loss(
+        feeds,
+        rows.map(() => names),
+        chunks,
+      )) * batch.rows.length;
     count += batch.rows.length;
   };
   let waiting: Row[] = [];

@@ -1,10 +1,10 @@
 /** Adapters of language models between PEFT and us, in both directions: golden/make/peft_language.py. */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, it, test } from "node:test";
+import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { type Adapter, adapterHook, attach, resolveParameter } from "../../src/adapters/adapter.ts";
 import { initializeAdapter } from "../../src/adapters/initialize.ts";
@@ -280,3 +280,226 @@ for (const name of FOLDERS) {
     });
   });
 }
+
+describe("adapters of one model together", () => {
+  const mixed = JSON.parse(readFileSync(join(GOLDEN, "mixed.json"), "utf8")) as Mixed;
+  const ids = mixed.input_ids;
+  const [rows, length] = [ids.length, ids[0]!.length];
+
+  const load = async (device: Device, model: Model, ...names: readonly string[]) => {
+    const adapters: Adapter[] = [];
+    for (const name of names) {
+      const options = { name: name.replaceAll("-", "_") };
+      adapters.push((await loadAdapter(device, model, join(GOLDEN, name), options)).adapter);
+    }
+    return adapters;
+  };
+
+  /** Logits with one row of gates per adapter, a number for each sequence. */
+  const gated = async (
+    device: Device,
+    model: Model,
+    adapters: readonly Adapter[],
+    weights: readonly (readonly number[])[],
+  ) => {
+    const graph = new Graph();
+    const [B, T] = [dim("B"), dim("T")];
+    const gates = new Map<string, Value>();
+    const feeds: Record<string, Tensor> = {};
+    for (const [i, { name }] of adapters.entries()) {
+      const gate = graph.feed(`gate/${name}`, { dtype: "float32", shape: [B] });
+      gates.set(name, reshape(expand(reshape(gate, [B, 1]), [B, T]), [-1, 1]));
+      feeds[`gate/${name}`] = { dtype: "float32", shape: [rows], data: Float32Array.from(weights[i]!) };
+    }
+    const adapt = adapterHook(adapters, { gates });
+    graph.output("logits", traceLogits({ ...tracingOf(graph), adapt }, model, resolveParameter([], model.tied)));
+    return run(device, graph, { ...feedsOf(model, ids), ...feeds });
+  };
+
+  it("each row with its own, as in PEFT", async () => {
+    const device = interpDevice();
+    const model = await open("qwen2", device);
+    const adapters = await load(device, model, "qwen2-patterns", "qwen2-embedding");
+    const logits = await gated(device, model, adapters, [
+      [1, 0, 0],
+      [0, 0, 1],
+    ]);
+    near(logits, mixed.rows, EXACT, "logits");
+  });
+
+  for (const family of ["qwen2", "gpt2"]) {
+    it(`${family}: gates of 0 give the base, and gates of 1 the adapters, bit for bit on the engine`, async () => {
+      const device = await ortDevice({ threads: 1 });
+      try {
+        const model = await open(family, device);
+        const names =
+          family === "qwen2" ? ["qwen2-embedding-and-head", "qwen2-lora-bias"] : ["gpt2-embedding", "gpt2-all-linear"];
+        const adapters = await load(device, model, ...names);
+        const base = await logitsOf(device, model, ids, []);
+        const zeros = ids.map(() => 0);
+        assert.deepEqual(await gated(device, model, adapters, [zeros, zeros]), base);
+        const ones = ids.map(() => 1);
+        assert.deepEqual(
+          await gated(device, model, adapters, [ones, zeros]),
+          await logitsOf(device, model, ids, adapters.slice(0, 1)),
+        );
+        const some = await gated(device, model, adapters, [zeros, [0, 1, 0]]);
+        const row = some.length / rows;
+        assert.deepEqual(some.slice(0, row), base.slice(0, row));
+        assert.notDeepEqual(some.slice(row, 2 * row), base.slice(row, 2 * row));
+        assert.deepEqual(some.slice(2 * row), base.slice(2 * row));
+      } finally {
+        await device.dispose();
+      }
+    });
+  }
+
+  it("a gate between 0 and 1 is a weight", async () => {
+    const device = interpDevice();
+    const model = await open("qwen2", device);
+    const [one] = await load(device, model, "qwen2-lora-bias");
+    const half = await gated(device, model, [one!], [ids.map(() => 0.5)]);
+    const mix = await addWeightedAdapter(device, [one!], [0.5], { name: "half", combinationType: "cat" });
+    near(half, await logitsOf(device, model, ids, [mix]), EXACT, "logits");
+  });
+
+  it("mixed by weights: as PEFT's cat, and linear the same with no more columns than it takes", async () => {
+    const device = interpDevice();
+    const model = await open("qwen2", device);
+    const adapters = await load(device, model, "qwen2-all-linear", "qwen2-blocks");
+    for (const combinationType of ["cat", "linear", "svd"] as const) {
+      const name = `mix_${combinationType}`;
+      const mix = await addWeightedAdapter(device, adapters, mixed.weights, { name, combinationType, svdRank: 8 });
+      assert.deepEqual([mix.config.r, mix.config.alpha], [8, 8]);
+      near(await logitsOf(device, model, ids, [mix]), mixed.weighted, EXACT, combinationType);
+      const dir = join(folder, name);
+      await saveAdapter(device, mix, dir);
+      const { adapter: again, warnings } = await loadAdapter(device, model, dir, { name: `${name}_again` });
+      assert.deepEqual(warnings, []);
+      assert.deepEqual(await logitsOf(device, model, ids, [again]), await logitsOf(device, model, ids, [mix]));
+    }
+    assert.equal(length, 5);
+  });
+
+  it("mixed with everything that an adapter can have: the update is the sum of the updates", async () => {
+    const device = interpDevice();
+    const model = await open("qwen2", device);
+    const adapters = await load(device, model, "qwen2-bias-all", "qwen2-save-norms", "qwen2-embedding");
+    const weights = [1, 0.5, -2];
+    const before = await readAll(device, model.parameters);
+    /** Merged parameters minus the base's, by name. */
+    const update = async (adapter: Adapter) => {
+      const merged = await merge(device, adapter);
+      const after = await readAll(device, merged.parameters);
+      await unmerge(device, merged);
+      return (name: string, i: number) =>
+        Number((after.get(name) ?? before.get(name)!).data[i]) - Number(before.get(name)!.data[i]);
+    };
+    const mix = await addWeightedAdapter(device, adapters, weights, { name: "mix", combinationType: "linear" });
+    assert.equal(mix.bias, "all");
+    assert.deepEqual(mix.modulesToSave, ["norm"]);
+    const whole = await update(mix);
+    const parts = [await update(adapters[0]!), await update(adapters[1]!), await update(adapters[2]!)];
+    for (const [name, { data }] of before) {
+      for (let i = 0; i < data.length; i++) {
+        const sum = parts.reduce((total, part, at) => total + weights[at]! * part(name, i), 0);
+        assert.ok(Math.abs(whole(name, i) - sum) < 1e-5, `${name}: ${whole(name, i)} and not ${sum}`);
+      }
+    }
+  });
+
+  it("one swapped for another in the same graph: lower ranks, other scalings, fewer layers", async () => {
+    const device = await ortDevice({ threads: 1 });
+    try {
+      const model = await open("qwen2", device);
+      const config = { r: 6, alpha: 9 };
+      const existing = attach(model, lora, {
+        name: "slot",
+        targetModules: ["q_proj", "v_proj", "up_proj", "down_proj"],
+        config,
+      });
+      await scatterParameters(device, existing.parameters);
+      const graph = new Graph();
+      const adapt = adapterHook([existing]);
+      graph.output("logits", traceLogits({ ...tracingOf(graph), adapt }, model, resolveParameter([], model.tied)));
+      const executable = await device.compile(graph);
+      const feeds = feedsOf(model, expectedOf("qwen2-patterns").input_ids);
+      const before = Array.from((await executable.run(feeds)).logits!.data, Number);
+      await hotswap(device, model, existing, join(GOLDEN, "qwen2-patterns"));
+      const swapped = Array.from((await executable.run(feeds)).logits!.data, Number);
+      near(swapped, expectedOf("qwen2-patterns").logits, ROUNDING, "logits");
+      assert.throws(() => near(before, swapped, 1e-2, ""));
+      for (const [name, message] of [
+        ["qwen2-all-linear", /gate_proj is not adapted/],
+        ["qwen2-save-norms", /model\.norm\.weight is not copied/],
+        ["qwen2-lora-bias", /no room for the bias of lora_bias.*o_proj is not adapted/s],
+      ] as const) {
+        await assert.rejects(hotswap(device, model, existing, join(GOLDEN, name)), message);
+      }
+      assert.deepEqual(Array.from((await executable.run(feeds)).logits!.data, Number), swapped);
+      await executable.dispose();
+    } finally {
+      await device.dispose();
+    }
+  });
+
+  it("two that copy the same parameter cannot be on together, nor be merged together", async () => {
+    const device = interpDevice();
+    const model = await open("qwen2", device);
+    const adapters = await load(device, model, "qwen2-save-head", "qwen2-save-tied");
+    assert.throws(
+      () => resolveParameter(adapters, model.tied),
+      /"qwen2_save_head" and "qwen2_save_tied" both replace lm_head/,
+    );
+    await assert.rejects(merge(device, adapters), /both replace lm_head\.weight/);
+  });
+
+  it("merged together, they add up", async () => {
+    const device = interpDevice();
+    const model = await open("qwen2", device);
+    const adapters = await load(device, model, "qwen2-save-head", "qwen2-embedding", "qwen2-patterns");
+    const expected = await logitsOf(device, model, ids, adapters);
+    const merged = await merge(device, adapters);
+    assert.deepEqual(merged.tied, {});
+    near(await logitsOf(device, model, ids, [], merged.tied), expected, EXACT, "logits");
+  });
+});
+
+describe("the table that comes with an adapter", () => {
+  it("is left aside where it is the base's, and stands in for it where it is another one", async () => {
+    const { device, model, adapter } = await opened("qwen2-embedding");
+    const { input_ids: ids } = expectedOf("qwen2-embedding");
+    assert.equal(adapter.copies.size, 0);
+    const dir = join(folder, "table");
+    await saveAdapter(device, adapter, dir);
+    const expected = await logitsOf(device, model, ids, [adapter]);
+
+    const other = interpDevice();
+    await open("qwen2", other);
+    const { shape, data } = await other.read("model.embed_tokens.weight");
+    const moved = Float32Array.from(data as Float32Array, (value) => value + 0.5);
+    await other.write("model.embed_tokens.weight", { dtype: "float32", shape, data: moved });
+    const loaded = await loadAdapter(other, model, dir);
+    assert.equal(loaded.warnings.length, 2);
+    assert.match(loaded.warnings[0]!, /model\.embed_tokens\.weight: the adapter brings a table of its own/);
+    // PEFT reads it into the one weight that the embedding and the head share.
+    assert.deepEqual([...loaded.adapter.copies.keys()], ["model.embed_tokens.weight", "lm_head.weight"]);
+    assert.deepEqual(await logitsOf(other, model, ids, [loaded.adapter]), expected);
+    assert.ok(
+      loaded.adapter.parameters.every(({ name }) => name.includes("lora_")),
+      "it is not trained",
+    );
+    // It is written and read again.
+    await saveAdapter(other, loaded.adapter, dir);
+    const again = await loadAdapter(other, model, dir, { name: "again" });
+    assert.deepEqual(await logitsOf(other, model, ids, [again.adapter]), expected);
+  });
+
+  it("can be left out", async () => {
+    const { device, model, adapter } = await opened("qwen2-embedding");
+    const dir = join(folder, "no-table");
+    await saveAdapter(device, adapter, dir, { saveEmbeddingLayers: false });
+    assert.ok(![...(await tensorsOf(dir)).keys()].some((key) => key.includes("base_layer")));
+    assert.deepEqual((await loadAdapter(device, model, dir, { name: "again" })).warnings, []);
+  });
+});

@@ -50,7 +50,12 @@ suite("PeftModel", () => {
     };
     base = await AutoModelForCausalLM.fromPretrained(BASE, { device });
     peft = new PeftModel(base);
-    await add(peft, "red", { peftType: "LORA", r: 4, loraAlpha: 10, targetModules: ["q_proj", "down_proj", "lm_head"] }, 1);
+    await add(
+      peft,
+      "red",
+      { peftType: "LORA", r: 4, loraAlpha: 10, targetModules: ["q_proj", "down_proj", "lm_head"] },
+      1,
+    );
     await add(peft, "blue", { peftType: "LORA", r: 3, loraAlpha: 5, targetModules: "all-linear", useRslora: true }, 2);
     alone = { base: (await base.forward(INPUT)).logits };
     for (const name of ["red", "blue"]) {
@@ -128,7 +133,10 @@ suite("PeftModel", () => {
     await peft.mergeAdapter();
     const merged = await peft.forward(INPUT);
     assert.ok(distance(merged.logits, alone["blue"]!) < TOLERANCE);
-    assert.ok(distance((await base.forward(INPUT)).logits, alone["blue"]!) < TOLERANCE, "the base has it in its weights");
+    assert.ok(
+      distance((await base.forward(INPUT)).logits, alone["blue"]!) < TOLERANCE,
+      "the base has it in its weights",
+    );
     await assert.rejects(peft.mergeAdapter(), /merged already/);
     await peft.unmergeAdapter();
     assert.deepEqual((await base.forward(INPUT)).logits, alone["base"]);
@@ -222,15 +230,25 @@ suite("PeftModel", () => {
   });
 
   test("a fresh adapter changes nothing, and is counted in PEFT's words", async () => {
-    const fresh = getPeftModel(base, { peftType: "LORA", r: 8, loraAlpha: 16, targetModules: "all-linear" }, { adapterName: "f" });
+    const fresh = getPeftModel(
+      base,
+      { peftType: "LORA", r: 8, loraAlpha: 16, targetModules: "all-linear" },
+      { adapterName: "f" },
+    );
     assert.deepEqual((await fresh.forward(INPUT)).logits, alone["base"]);
-    assert.match(fresh.printTrainableParameters(), /^trainable params: [\d,]+ \|\| all params: [\d,]+ \|\| trainable%: \d+\.\d{4}$/);
+    assert.match(
+      fresh.printTrainableParameters(),
+      /^trainable params: [\d,]+ \|\| all params: [\d,]+ \|\| trainable%: \d+\.\d{4}$/,
+    );
     await fresh.deleteAdapter("f");
   });
 
   test("what is wrong with a configuration is said at once", () => {
     const wrong = (config: object) => () => getPeftModel(base, { peftType: "LORA", ...config }, { adapterName: "w" });
-    assert.throws(wrong({ targetModules: ["q_prj"] }), /"q_prj" matches none.*nearest|closest name to "q_prj" is "q_proj"/s);
+    assert.throws(
+      wrong({ targetModules: ["q_prj"] }),
+      /"q_prj" matches none.*nearest|closest name to "q_prj" is "q_proj"/s,
+    );
     assert.throws(wrong({ r: 0, loraDropout: 2 }), /r is 0.*dropout is 2/s);
     assert.throws(wrong({ loraAlfa: 3 }), /lora_alfa/);
     assert.throws(wrong({ useDora: true }), /use_dora/);

@@ -136,7 +136,9 @@ suite("Trainer", () => {
   test("batches with nothing to train are skipped and counted", async () => {
     const model = await start();
     const skips: number[] = [];
-    const nothing = golden.rows.map((row, i) => (i < 4 ? { ...row, labels: Array.from(row.inputIds, () => -100) } : row));
+    const nothing = golden.rows.map((row, i) =>
+      i < 4 ? { ...row, labels: Array.from(row.inputIds, () => -100) } : row,
+    );
     const { logHistory } = await new Trainer({
       model,
       trainDataset: nothing,

@@ -56,12 +56,12 @@ export async function openConfiguredDatasets(config: RunConfig, hooks: HubHooks 
  * @throws what `resolveTemplate` does
  */
 export function configuredTemplate(
-  config: Pick<RunConfig, "template" | "stage">,
+  config: Pick<RunConfig, "template" | "templateOverride" | "stage">,
   tokenizer: Tokenizer,
   { sources }: Pick<OpenedDatasets, "sources">,
 ): ChatTemplate | undefined {
   const hasChats = config.stage !== "pt" && sources.some(({ format }) => format !== "text");
-  return hasChats ? resolveTemplate(tokenizer, config.template ?? undefined) : undefined;
+  return hasChats ? resolveTemplate(tokenizer, config.template ?? undefined, { override: config.templateOverride }) : undefined;
 }
 
 function hubOptions({ cacheDir, offline }: RunConfig, hooks: HubHooks): Omit<ResolveOptions, "kind"> {

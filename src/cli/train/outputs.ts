@@ -15,7 +15,11 @@ import { writeResults } from "../../train/run/results.ts";
 const TEMPLATE_FILE = "chat_template.jinja";
 
 /** Puts the tokenizer's files, and the template that was trained with, into a folder. */
-export async function saveTokenizer(dir: string, tokenizer: Tokenizer, template: ChatTemplate | undefined): Promise<void> {
+export async function saveTokenizer(
+  dir: string,
+  tokenizer: Tokenizer,
+  template: ChatTemplate | undefined,
+): Promise<void> {
   for (const name of tokenizer.files) await copyFile(join(tokenizer.dir, name), join(dir, name));
   if (template?.origin === "named") await replaceFile(join(dir, TEMPLATE_FILE), template.source);
 }
@@ -58,7 +62,9 @@ function cardSettings({ config, totalSteps }: RunSummary): Parameters<typeof hyp
     seed: config.seed,
     gradientAccumulationSteps: config.gradientAccumulationSteps,
     optimizer:
-      config.optim === "sgd" ? "sgd" : `${config.optim} with betas=(${adamBeta1},${adamBeta2}) and epsilon=${adamEpsilon}`,
+      config.optim === "sgd"
+        ? "sgd"
+        : `${config.optim} with betas=(${adamBeta1},${adamBeta2}) and epsilon=${adamEpsilon}`,
     lrSchedulerType: config.lrSchedulerType,
     warmupSteps: warmupSteps > 0 ? stepsOf(warmupSteps, totalSteps) : Math.ceil(warmupRatio * totalSteps),
     numTrainEpochs: config.numTrainEpochs,

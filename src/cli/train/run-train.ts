@@ -65,7 +65,7 @@ export async function runTrain(
   }
   const reports = [prepared.train.report, ...(prepared.validation === undefined ? [] : [prepared.validation.report])];
   const style = { color: colorDepth(log) > 1, width: log.columns ?? COLUMNS };
-  log.write(`${reports.map((report) => renderReport(report, style)).join("\n")}\n`);
+  log.write(`${reports.map((report) => renderReport(report, { ...style, sampleCharacters: 1500 })).join("\n")}\n`);
   for (const report of reports) checkReport(report);
 
   const model = await AutoModelForCausalLM.fromPretrained(config.modelNameOrPath, {
@@ -106,7 +106,9 @@ export async function runTrain(
     });
     if (output.reason === "interrupted") {
       say(`stopped after step ${output.globalStep}, saved in ${output.checkpoint ?? config.outputDir}`);
-      say(`to go on: lowrank train ${[path, ...overrides.filter((o) => !/^overwrite_output_dir=/.test(o))].filter((part) => part !== undefined).join(" ")} resume_from_checkpoint=true`);
+      say(
+        `to go on: lowrank train ${[path, ...overrides.filter((o) => !/^overwrite_output_dir=/.test(o))].filter((part) => part !== undefined).join(" ")} resume_from_checkpoint=true`,
+      );
       throw new Interrupted();
     }
     if (config.doEval && prepared.validation !== undefined && config.evalStrategy === "no") await trainer.evaluate();

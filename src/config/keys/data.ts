@@ -13,6 +13,11 @@ export const DATA = {
   eval_dataset: honoured(maybe(names), null, "data sets to evaluate on"),
   dataset_dir: honoured(text, "data", "folder of dataset_info.json and of its files"),
   template: honoured(maybe(text), null, "LLaMA-Factory's name of the chat template; null: the model's own"),
+  template_override: honoured(
+    bool,
+    false,
+    "trains with the named template although the model has another of its own, and saves it with what is trained",
+  ),
   default_system: honoured(system, null, "system message where a sample has none; empty: none"),
   enable_thinking: honoured(bool, true, "passed to the chat template: reasoning is on"),
   cutoff_len: honoured(int({ min: 1 }), 2048, "tokens of a row at most"),

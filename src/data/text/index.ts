@@ -3,7 +3,6 @@ export { compileTemplate } from "./chat-template.ts";
 export type { JinjaTemplate, RenderOptions } from "./chat-template.ts";
 export { encodeSample, encodeText, REMARKS } from "./encode.ts";
 export type { Dropped, EncodeResult, EncodeSettings, Kept, OverLength, Remark } from "./encode.ts";
-export { groupTexts } from "./group-texts.ts";
 export type { PadChoice } from "./pad-token.ts";
 export { resolveTemplate, TEMPLATE_NAMES } from "./templates.ts";
 export type { ChatTemplate, TemplateOptions } from "./templates.ts";

@@ -1,6 +1,8 @@
 /** `adapter_config.json`: what every method has in it, around the method's own settings. */
 import type { Adapter, Selection } from "../../adapters/adapter.ts";
 import { BIAS_MODES, type BiasMode } from "../../adapters/copies.ts";
+import type { MethodConfig } from "../../adapters/method.ts";
+import { configOn } from "../../adapters/patterns.ts";
 import { FormatError, listed, LowrankError } from "../../errors.ts";
 import { type JsonObject, type JsonValue, shown } from "./json-object.ts";
 import { PEFT_METHODS, type PeftMethod } from "./methods.ts";
@@ -49,9 +51,25 @@ export function configText(adapter: Adapter, format: PeftMethod<unknown>, proven
     revision: revision ?? null,
     target_modules: adapter.targetModules,
     task_type: taskType ?? null,
-    ...format.write(adapter.config),
+    ...format.write(withSortedPatterns(adapter)),
   };
-  return JSON.stringify(Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1))), null, 2);
+  return JSON.stringify(sorted(fields), null, 2);
+}
+
+function sorted<T>(fields: Readonly<Record<string, T>>): Record<string, T> {
+  return Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** PEFT sorts patterns too, though the first that matches counts. They keep their order where that would change a layer. */
+function withSortedPatterns({ config, targets }: Adapter): unknown {
+  const { rankPattern = {}, alphaPattern = {} } = config as Partial<MethodConfig>;
+  const other = { ...(config as object), rankPattern: sorted(rankPattern), alphaPattern: sorted(alphaPattern) };
+  const isSame = targets.every(({ layer, config: own }) => {
+    const { r, alpha } = own as MethodConfig;
+    const again = configOn(other, layer.name) as Partial<MethodConfig>;
+    return again.r === r && again.alpha === alpha;
+  });
+  return isSame ? other : config;
 }
 
 export interface AdapterConfig {
