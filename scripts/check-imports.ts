@@ -14,9 +14,8 @@ import { scanImports } from "./import-scan.ts";
 /** Leaves that hold no knowledge of graphs. */
 const LEAVES = ["errors", "half", "random", "nearest"];
 const CORE = [...LEAVES, "ir"];
-const BELOW_TRAIN = [
-  ...["onnx", "formats/safetensors", "runtime", "nn", "parameters", "models", "adapters", "quant", "optim", "data"],
-];
+const DEVICES = ["onnx", "formats/safetensors", "runtime"];
+const BELOW_TRAIN = [...DEVICES, "nn", "parameters", "models", "adapters", "quant", "optim", "data"];
 const FORMATS = ["formats", "formats/tensorboard"];
 const LIBRARY = [...CORE, ...BELOW_TRAIN, ...FORMATS, "config", "hub", "lm", "train", "figures", "analysis"];
 const EVERYTHING = [...LIBRARY, "cli", "server", "testing", "index"];

@@ -6,7 +6,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { adapterHook, attach, type AttachOptions, resolveParameter } from "../src/adapters/adapter.ts";
+import { adapterHook, attach, type AttachOptions, withCopies } from "../src/adapters/adapter.ts";
 import { initializeAdapter } from "../src/adapters/initialize.ts";
 import { lora, type LoraConfig } from "../src/adapters/lora.ts";
 import { addWeightedAdapter } from "../src/adapters/weighted.ts";
@@ -17,7 +17,6 @@ import { Graph } from "../src/ir/graph.ts";
 import { reshape } from "../src/ir/ops/reshape.ts";
 import { sequenceFeeds, wholeSequence } from "../src/lm/sequence.ts";
 import { familyOf } from "../src/models/index.ts";
-import type { Tracing } from "../src/nn/module.ts";
 import { Random, streamOf } from "../src/random.ts";
 import { ortDevice } from "../src/runtime/node/device-node.ts";
 import type { Device, Tensor } from "../src/runtime/runtime.ts";
@@ -155,13 +154,7 @@ async function writeLanguageCase(on: Device, root: string, family: "qwen2" | "gp
     [mixed, "-mixed"],
   ] as const) {
     const graph = new Graph();
-    const states = tracingOf(graph);
-    const stateOf = resolveParameter([written], model.tied);
-    const tracing: Tracing = {
-      ...states,
-      parameter: (name, shape) => states.parameter(stateOf(name), shape),
-      adapt: adapterHook([written]),
-    };
+    const tracing = withCopies({ ...tracingOf(graph), adapt: adapterHook([written]) }, [written], model.tied);
     const hidden = model.hidden(tracing, wholeSequence(graph, model));
     graph.output("logits", model.head(tracing, reshape(hidden, [-1, model.hiddenSize])));
     const executable = await on.compile(graph);

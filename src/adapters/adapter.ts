@@ -208,6 +208,16 @@ export function resolveParameter(
   return (name) => states.get(name) ?? (Object.hasOwn(tied, name) ? tied[name]! : name);
 }
 
+/** A tracing that reads the copies of adapters in the place of the base's parameters: see {@link resolveParameter}. */
+export function withCopies(
+  tracing: Tracing,
+  adapters: readonly Pick<Adapter, "name" | "copies">[],
+  tied: Readonly<Record<string, string>> = {},
+): Tracing {
+  const stateOf = resolveParameter(adapters, tied);
+  return { ...tracing, parameter: (name, shape) => tracing.parameter(stateOf(name), shape) };
+}
+
 export interface HookOptions {
   /** int32 scalar that changes with every step. Without it nothing is random, as outside training. */
   readonly seed?: Value;

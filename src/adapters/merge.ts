@@ -26,7 +26,7 @@ export interface MergedWeights {
    * A merged parameter. The base stays as it is.
    * @throws NumericError if it is not finite
    */
-  read(name: string): Promise<Tensor>;
+  readonly read: (name: string) => Promise<Tensor>;
 }
 
 /** What {@link unmerge} needs, and what the model has become. */

@@ -134,7 +134,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportResult>
     const report: MergeReport = {
       verdict: "unchecked",
       problems: [],
-      warnings: [...loaded.warnings, ...baseWarnings(options.model, loaded.identities)],
+      warnings: [...loaded.warnings, ...baseWarnings(options.model, baseDir, loaded.identities)],
       base: { ...(await baseIdentity(base, options)), name_or_path: options.model },
       adapters: loaded.identities.map((identity, i) => ({ ...identity, name_or_path: names[i]! })),
       export: {
@@ -167,7 +167,7 @@ interface Weights {
   readonly parameters: readonly ParameterSpec[];
   readonly tied: Readonly<Record<string, string>>;
   readonly changed: ReadonlySet<string>;
-  read(name: string): Promise<{ readonly data: unknown }>;
+  readonly read: (name: string) => Promise<{ readonly data: unknown }>;
 }
 
 interface Written extends Weights {
@@ -477,6 +477,7 @@ async function loadAdapters(
       r: typeof config["r"] === "number" ? config["r"] : null,
       lora_alpha: typeof config["lora_alpha"] === "number" ? config["lora_alpha"] : null,
       base_model_name_or_path: found.baseModelNameOrPath ?? null,
+      base_revision: typeof config["revision"] === "string" ? config["revision"] : null,
       parameters: found.adapter.parameters.reduce((sum, spec) => sum + elements(spec), 0),
       commit: commitOf(dir) ?? null,
       files: [
@@ -496,19 +497,24 @@ async function loadAdapters(
   return { adapters, identities, warnings };
 }
 
-/** Adapters that say they are for another base. */
-function baseWarnings(model: string, adapters: readonly Omit<AdapterIdentity, "name_or_path">[]): string[] {
-  // The folder of a commit in the hub's cache is not called by the model's name.
-  if (commitOf(resolve(model)) !== undefined) return [];
+/** Adapters that say they are for another base, or another commit of it. */
+function baseWarnings(
+  model: string,
+  baseDir: string,
+  adapters: readonly Omit<AdapterIdentity, "name_or_path">[],
+): string[] {
   const last = (name: string) => basename(resolve(name)).toLowerCase();
-  return adapters.flatMap(({ base_model_name_or_path: base }) =>
-    base === null || last(base) === last(model)
-      ? []
-      : [
-          `the adapter says that it is for "${base}", and is merged into "${model}": ` +
-            "with another base than its own the result is of no use",
-        ],
-  );
+  // The folder of a commit in the hub's cache is not called by the model's name.
+  const isNamed = commitOf(resolve(model)) === undefined;
+  const useless = "with another base than its own the result is of no use";
+  return adapters.flatMap(({ base_model_name_or_path: base, base_revision: revision }) => {
+    if (base !== null && isNamed && last(base) !== last(model)) {
+      return [`the adapter says that it is for "${base}", and is merged into "${model}": ${useless}`];
+    }
+    const commit = commitOf(baseDir);
+    const isOther = commit !== undefined && revision !== null && /^[0-9a-f]{40}$/.test(revision) && revision !== commit;
+    return isOther ? [`the adapter says that it is for commit ${revision}, and the base is ${commit}: ${useless}`] : [];
+  });
 }
 
 async function baseIdentity(base: CausalLMModel, { onProgress, signal }: ExportOptions): Promise<BaseIdentity> {

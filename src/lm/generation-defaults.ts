@@ -29,7 +29,7 @@ export async function generationDefaults(dir: string): Promise<GenerationDefault
   }
   if (own?.get("do_sample") === true) found["doSample"] = true;
   const stops = idsOf(own?.get("eos_token_id")) ?? idsOf(model?.get("eos_token_id"));
-  return { ...found, ...(stops === undefined ? {} : { stopIds: stops }) } as GenerationDefaults;
+  return { ...found, ...(stops === undefined ? {} : { stopIds: stops }) };
 }
 
 async function fields(path: string): Promise<Awaited<ReturnType<typeof readJsonObject>> | undefined> {

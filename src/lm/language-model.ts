@@ -31,8 +31,6 @@ export type RowAdapters = readonly (readonly string[])[];
 
 type Purpose = "logits" | "loss" | "cached";
 
-const PREPACK: Record<Purpose, boolean> = { logits: false, loss: false, cached: true };
-
 export class LanguageModel {
   readonly device: Device;
   readonly model: CausalLm;
@@ -244,7 +242,6 @@ export class LanguageModel {
     const read = new Set(graph.inputs.map(({ value }) => value.name));
     return this.device.compile(graph, {
       frozen: this.parameters.map(({ name }) => name).filter((name) => read.has(name)),
-      prepack: PREPACK[purpose],
     });
   }
 

@@ -22,6 +22,7 @@ export interface AdapterIdentity {
   readonly lora_alpha: number | null;
   /** The base that it says it is for. */
   readonly base_model_name_or_path: string | null;
+  readonly base_revision: string | null;
   readonly parameters: number;
   readonly files: readonly FileIdentity[];
 }

@@ -79,7 +79,7 @@ export function distribution(logits: Float32Array, seen: ReadonlySet<number>, op
 
 function penalize(logits: Float32Array, seen: ReadonlySet<number>, penalty: number): void {
   if (penalty === 1) return;
-  for (const id of seen) logits[id]! = logits[id]! > 0 ? logits[id]! / penalty : logits[id]! * penalty;
+  for (const id of seen) logits[id] = logits[id]! > 0 ? logits[id]! / penalty : logits[id]! * penalty;
 }
 
 /** Index of the largest logit, the first one of several. @throws NumericError if there is NaN, or no finite one */
@@ -89,7 +89,7 @@ function likeliest(logits: Float32Array): number {
   for (let i = 0; i < logits.length; i++) {
     const value = logits[i]!;
     if (value > logits[best]!) best = i;
-    isNumber &&= value === value;
+    isNumber &&= !Number.isNaN(value);
   }
   if (isNumber && Number.isFinite(logits[best])) return best;
   throw new NumericError({

@@ -75,5 +75,5 @@ export interface ModelFamily {
   /** Layers that LoRA is put on when nothing is said, as in PEFT. */
   readonly defaultTargets: readonly string[];
   /** @throws ConfigError naming every setting that is missing, wrong or not supported */
-  build(config: ConfigSource): CausalLm;
+  readonly build: (config: ConfigSource) => CausalLm;
 }

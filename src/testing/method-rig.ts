@@ -2,7 +2,7 @@
  * What the contract of tuning methods is tried on: small models whose sizes are all different, and the few things that
  * are done with them: fill parameters, run forward, build a training step.
  */
-import { type Adapter, adapterHook } from "../adapters/adapter.ts";
+import { type Adapter, adapterHook, withCopies } from "../adapters/adapter.ts";
 import { Graph, type Value } from "../ir/graph.ts";
 import { sizeOfShape } from "../ir/ndarray.ts";
 import type { ConvOptions } from "../ir/ops/conv.ts";
@@ -120,7 +120,7 @@ export async function logitsOf(
     training: random !== undefined,
     ...(adapters.length === 0 ? {} : { adapt: adapterHook(adapters, random === undefined ? {} : { seed: random }) }),
   };
-  graph.output("logits", model.forward(tracing, { x: feed }));
+  graph.output("logits", model.forward(withCopies(tracing, adapters), { x: feed }));
   const executable = await device.compile(graph);
   try {
     const feeds: Feeds = seed === undefined ? { x } : { x, seed: scalarTensor("int32", seed) };
@@ -138,7 +138,7 @@ export function trainingOf(rig: Rig, adapters: readonly Adapter[], optimizer: Op
     trainable: new Set(added.map(({ name }) => name)),
     optimizer,
     adapt: (seed) => adapterHook(adapters, { seed }),
-    loss: (tracing) => lossOf(tracing, rig),
+    loss: (tracing) => lossOf(withCopies(tracing, adapters), rig),
   });
 }
 

@@ -1,11 +1,11 @@
 /** Training and testing a model that sorts images into classes: graphs, batches, epochs. */
-import { type Adapter, adapterHook } from "../adapters/adapter.ts";
+import { type Adapter, adapterHook, withCopies } from "../adapters/adapter.ts";
 import { type ImageDataset, IMAGE_BYTES, labelsInto, normalizeInto } from "../data/image-dataset.ts";
 import { Graph, type Value } from "../ir/graph.ts";
 import { reduceMean } from "../ir/ops/reduce-mean.ts";
 import { softmaxCrossEntropy } from "../ir/ops/softmax-cross-entropy.ts";
 import { dim, shapeOf } from "../ir/shape.ts";
-import type { Model, ParameterSpec } from "../nn/module.ts";
+import type { Model, ParameterSpec, Tracing } from "../nn/module.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import { Random } from "../random.ts";
 import type { Device, Feeds } from "../runtime/runtime.ts";
@@ -60,7 +60,7 @@ export async function fitImages(device: Device, images: ImageDataset, options: F
     ...(adapters.length === 0 ? {} : { adapt: (seed) => adapterHook(adapters, { seed }) }),
     loss(tracing) {
       const labels = tracing.graph.feed("labels", { dtype: "int32", shape: [dim("B")] });
-      const logits = model.forward(tracing, { x: feedImages(tracing.graph) });
+      const logits = model.forward(withCopies(tracing, adapters), { x: feedImages(tracing.graph) });
       return reduceMean(softmaxCrossEntropy(logits, labels));
     },
   });
@@ -114,16 +114,14 @@ export async function predictImages(
   }: { model: ImageModel; adapters?: readonly Adapter[]; onBatch?: (images: number) => void },
 ): Promise<Predictions> {
   const graph = new Graph();
-  const logits = model.forward(
-    {
-      graph,
-      training: false,
-      typicalSizes: { B: TEST_BATCH },
-      parameter: (name, shape) => graph.state(name, { dtype: "float32", shape: shapeOf(shape) }),
-      ...(adapters.length === 0 ? {} : { adapt: adapterHook(adapters) }),
-    },
-    { x: feedImages(graph) },
-  );
+  const tracing: Tracing = {
+    graph,
+    training: false,
+    typicalSizes: { B: TEST_BATCH },
+    parameter: (name, shape) => graph.state(name, { dtype: "float32", shape: shapeOf(shape) }),
+    ...(adapters.length === 0 ? {} : { adapt: adapterHook(adapters) }),
+  };
+  const logits = model.forward(withCopies(tracing, adapters), { x: feedImages(graph) });
   graph.output("logits", logits);
   const classCount = logits.type.shape.at(-1)!.size!;
   const executable = await device.compile(graph, { frozen: parametersOf(model, adapters).map(({ name }) => name) });

@@ -98,7 +98,7 @@ function accumulateGraph(options: LmGraphOptions): { graph: Graph; frozen: strin
 
   const read = new Set(reachable(graph, [hidden]).flatMap(({ inputs }) => inputs));
   const below = wanted.filter((value) => read.has(value));
-  const fromBlocks = below.length === 0 ? [] : grad(hidden, below, gradients.get(hidden)!);
+  const fromBlocks = below.length === 0 ? [] : grad(hidden, below, gradients.get(hidden));
   const total = new Map(below.map((value, i) => [value, fromBlocks[i]!]));
   for (const value of wanted) {
     const [head, blocks] = [gradients.get(value), total.get(value)];

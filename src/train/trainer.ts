@@ -219,7 +219,7 @@ class Run {
     this.#hash = hash;
     this.#schedule = scheduleOf(settings, plan.totalSteps);
     const { bestMetric, bestGlobalStep, bestModelCheckpoint } = resume?.trainer ?? {};
-    const best = bestMetric == null || bestGlobalStep == null ? undefined : { value: bestMetric, step: bestGlobalStep };
+    const best = typeof bestMetric !== "number" || typeof bestGlobalStep !== "number" ? undefined : { value: bestMetric, step: bestGlobalStep };
     this.#best = new BestMetric(
       { metric: settings.metricForBestModel, greaterIsBetter: settings.greaterIsBetter },
       best,

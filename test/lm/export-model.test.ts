@@ -92,7 +92,11 @@ suite("exportModel", () => {
       assert.ok([...checkpoint.tensors.values()].every((tensor) => tensor.dtype === stored));
       const config = JSON.parse(await readFile(join(out, "config.json"), "utf8")) as Record<string, unknown>;
       assert.equal(config["dtype"] ?? config["torch_dtype"], dtype);
-      assert.deepEqual((await readdir(root)).filter((name) => name.startsWith(".")), [], "nothing is left beside it");
+      assert.deepEqual(
+        (await readdir(root)).filter((name) => name.startsWith(".")),
+        [],
+        "nothing is left beside it",
+      );
     });
   }
 
@@ -110,12 +114,18 @@ suite("exportModel", () => {
     assert.equal(dir, `${out}.failed`);
     assert.equal(report.verdict, "failed");
     assert.match(report.problems.join(), /files in bfloat16: .*rounding to bfloat16 loses too much/);
-    assert.equal((JSON.parse(await readFile(join(dir, "merge_report.json"), "utf8")) as { verdict: string }).verdict, "failed");
+    assert.equal(
+      (JSON.parse(await readFile(join(dir, "merge_report.json"), "utf8")) as { verdict: string }).verdict,
+      "failed",
+    );
     assert.deepEqual(await readFile(join(out, "model.safetensors")), before);
     // One that passes takes its place, and the failed one away.
     await exportModel({ model: BASE, adapters: [two], out, threads: 1 });
     assert.notDeepEqual(await readFile(join(out, "model.safetensors")), before);
-    assert.deepEqual((await readdir(root)).filter((name) => /\.(failed|unchecked)$/.test(name)), []);
+    assert.deepEqual(
+      (await readdir(root)).filter((name) => /\.(failed|unchecked)$/.test(name)),
+      [],
+    );
   });
 
   test("a weight that float16 cannot hold stops the export", async () => {
@@ -138,7 +148,10 @@ suite("exportModel", () => {
         /model\.norm\.weight does not fit into float16: element 5: got 70000/.test(error.message) &&
         /bfloat16/.test(error.message),
     );
-    assert.deepEqual((await readdir(root)).filter((name) => name.startsWith("overflow") || name.startsWith(".")), []);
+    assert.deepEqual(
+      (await readdir(root)).filter((name) => name.startsWith("overflow") || name.startsWith(".")),
+      [],
+    );
   });
 
   test("an adapter that changes nothing is called out", async () => {

@@ -211,7 +211,7 @@ suite("a conversation", () => {
     assert.deepEqual(first.rows[0], await fresh(FIRST));
 
     // That was another generation: it had the cache.
-    const prompt = [...FIRST, ...first.rows[0]!, 4, 4];
+    const prompt = [...FIRST, ...first.rows[0], 4, 4];
     const second = await conversation.generate(prompt, [], options);
     assert.equal(second.reusedTokens, 0);
 

@@ -53,7 +53,11 @@ export function addExportCommand(program: Command): void {
     .option("--shard-size <gb>", "GB of a file at most (default: 5)", positive)
     .option("--template <name>", "chat template, for models that have none of their own")
     .option("--check-prompts <file>", "prompts of the check: a line each, or .json, .jsonl (default: 8 short texts)")
-    .option("--threshold <x>", "largest difference of a logit that passes, in place of the limits of the type", positive)
+    .option(
+      "--threshold <x>",
+      "largest difference of a logit that passes, in place of the limits of the type",
+      positive,
+    )
     .option("--no-check", "do not compare the result with what was trained")
     .option("--revision <name>", "branch, tag or commit of the base on the hub")
     .option("--offline", "download nothing")

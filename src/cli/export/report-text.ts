@@ -20,7 +20,9 @@ export function reportText(report: MergeReport): string {
     ...report.warnings.map((warning) => `warning   ${warning}`),
   ];
   if (merged === undefined || exported === undefined || operators === undefined || thresholds === undefined) {
-    return [...lines, "", "merge check: not asked for; this export has not been compared with what was trained"].join("\n");
+    return [...lines, "", "merge check: not asked for; this export has not been compared with what was trained"].join(
+      "\n",
+    );
   }
   const extra = operators.extra.length + operators.missing.length;
   return [

@@ -83,7 +83,7 @@ export async function adapterFacts(path: string, dir: string, base?: string): Pr
     const keys = canonicalKeys(weights.tensors.keys());
     const tensors = [...weights.tensors.values()];
     const norms = base === undefined ? undefined : await openBase(base);
-    const modules = await loraModules(weights, keys, settings, norms).finally(() => norms?.close());
+    const modules = await loraModules(weights, keys, settings, norms).finally(async () => norms?.close());
     const targets = file.get("target_modules") ?? null;
     return {
       kind: "adapter",

@@ -41,7 +41,11 @@ export function addInspectCommand(program: Command): void {
     .option("--lora-target <names>", "its targets, with commas between them (default: all)")
     .option("--full", "plan the training of every weight")
     .option("--batch <n>", "rows of a micro-batch (default: 1)", integer(1))
-    .option("--cutoff-len <n>", "tokens of a row (default: 2048, or the model's positions if they are fewer)", integer(1))
+    .option(
+      "--cutoff-len <n>",
+      "tokens of a row (default: 2048, or the model's positions if they are fewer)",
+      integer(1),
+    )
     .option("--supervised <share>", "share of the tokens that are trained on (default: 1)", positive)
     .option("--gradient-checkpointing", "plan with gradient checkpointing")
     .option("--all", "list everything that is listed in groups otherwise")
@@ -71,7 +75,11 @@ async function runInspect(
     });
   }
   const { revision, offline } = flags;
-  const hub = { signal, ...(revision === undefined ? {} : { revision }), ...(offline === undefined ? {} : { offline }) };
+  const hub = {
+    signal,
+    ...(revision === undefined ? {} : { revision }),
+    ...(offline === undefined ? {} : { offline }),
+  };
   const found = await whatIs(name, hub);
   const print = (facts: object, text: () => string) => {
     process.stdout.write(`${flags.json ? JSON.stringify(facts, null, 2) : text()}\n`);

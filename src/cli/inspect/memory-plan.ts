@@ -80,10 +80,14 @@ export function memoryPlan(model: CausalLm, options: PlanOptions): MemoryPlan {
   const ofBase = countElements(trained.filter(({ name }) => own.has(name))) * FLOAT32_BYTES;
   const adapter = countElements(adapters.flatMap(({ parameters }) => parameters)) * FLOAT32_BYTES;
   const gradients = countElements(trained) * FLOAT32_BYTES;
-  const privateBytes = [ofBase, adapter, gradients, gradients * optimizer.slots.length, peak.bytes, PROGRAM_BYTES].reduce(
-    (a, b) => a + b,
-    0,
-  );
+  const privateBytes = [
+    ofBase,
+    adapter,
+    gradients,
+    gradients * optimizer.slots.length,
+    peak.bytes,
+    PROGRAM_BYTES,
+  ].reduce((a, b) => a + b, 0);
   return {
     frozen_weights: base - ofBase,
     trained_weights: ofBase,

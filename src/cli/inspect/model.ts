@@ -180,7 +180,7 @@ function trainingFacts(model: CausalLm, defaultTargets: readonly string[], setti
       modulesToSave,
       config: { r, alpha, useRslora },
     });
-    adapters = [adapter as unknown as Adapter];
+    adapters = [adapter];
     trained = adapter.parameters;
   } else if (finetuningType === "freeze" && freeze !== undefined) {
     const names = unfrozen(model, freeze);

@@ -1,4 +1,5 @@
 /** What `lowrank inspect` found, for a person. */
+import type { JsonValue } from "../../formats/peft/json-object.ts";
 import { short } from "../../lm/merge-check.ts";
 import { grouped } from "../../lm/trainable.ts";
 import { byteText } from "../terminal/progress.ts";
@@ -17,25 +18,28 @@ export function modelText(facts: ModelFacts): string {
   const stored = Object.entries(facts.stored_types ?? {}).map(([type, bytes]) => `${type} ${byteText(bytes)}`);
   const files = facts.files === null ? "" : ` in ${facts.files} file${facts.files === 1 ? "" : "s"}`;
   return [
-    table([
-      ["model", facts.path],
-      ["architecture", [facts.model_type, ...facts.architectures].join(", ")],
-      ["parameters", grouped(facts.parameters)],
+    table(
       [
-        "shape",
-        `${facts.blocks} blocks, width ${facts.hidden_size}, ${facts.kv_heads} key/value heads of ${facts.head_dim}, ` +
-          `${grouped(facts.vocab_size)} tokens, ${grouped(facts.max_positions)} positions`,
+        ["model", facts.path],
+        ["architecture", [facts.model_type, ...facts.architectures].join(", ")],
+        ["parameters", grouped(facts.parameters)],
+        [
+          "shape",
+          `${facts.blocks} blocks, width ${facts.hidden_size}, ${facts.kv_heads} key/value heads of ${facts.head_dim}, ` +
+            `${grouped(facts.vocab_size)} tokens, ${grouped(facts.max_positions)} positions`,
+        ],
+        ["head", facts.tied_head ? "tied: shares the embedding's table" : "has its own weight"],
+        ["weights", weightsText(facts, stored, files)],
+        [
+          "tokenizer",
+          tokenizer === null
+            ? "none"
+            : `${grouped(tokenizer.tokens)} tokens; eos ${tokenizer.eos ?? "none"}, pad ${tokenizer.pad}, stops at ${tokenizer.stop.join(" ") || "nothing"}`,
+        ],
+        ["chat template", facts.chat_template ? "yes" : "no: training on chats needs `template:`"],
       ],
-      ["head", facts.tied_head ? "tied: shares the embedding's table" : "has its own weight"],
-      ["weights", weightsText(facts, stored, files)],
-      [
-        "tokenizer",
-        tokenizer === null
-          ? "none"
-          : `${grouped(tokenizer.tokens)} tokens; eos ${tokenizer.eos ?? "none"}, pad ${tokenizer.pad}, stops at ${tokenizer.stop.join(" ") || "nothing"}`,
-      ],
-      ["chat template", facts.chat_template ? "yes" : "no: training on chats needs `template:`"],
-    ], { align: ["left", "left"] }),
+      { align: ["left", "left"] },
+    ),
     "",
     layerTable(facts.layers),
     "",
@@ -139,9 +143,9 @@ export function adapterText(facts: AdapterFacts, everything: boolean, run?: stri
 }
 
 /** Names in a row: many of them by their last parts. */
-function names(value: unknown): string {
+function names(value: JsonValue): string {
   if (value === null) return "none";
-  if (!Array.isArray(value)) return String(value);
+  if (!Array.isArray(value)) return typeof value === "string" ? value : JSON.stringify(value);
   if (value.length <= FEW) return value.join(", ");
   const endings = [...new Set(value.map((name) => String(name).split(".").at(-1)!))];
   return `${endings.join(", ")} (${value.length} modules)`;
@@ -151,7 +155,14 @@ const NORMS = ["‖s·B·A‖", "of ‖W‖"];
 
 function moduleTable(modules: readonly AdapterModule[], everything: boolean): string {
   const hasBase = modules.some(({ relative_norm: norm }) => norm !== null);
-  const header = (first: readonly string[]) => [...first, "r", "alpha", "s", NORMS[0]!, ...(hasBase ? [NORMS[1]!] : [])];
+  const header = (first: readonly string[]) => [
+    ...first,
+    "r",
+    "alpha",
+    "s",
+    NORMS[0]!,
+    ...(hasBase ? [NORMS[1]!] : []),
+  ];
   if (everything || modules.length <= ROWS) {
     const rows = modules.map((module) => [
       module.module,
@@ -171,7 +182,14 @@ function moduleTable(modules: readonly AdapterModule[], everything: boolean): st
     span(group.map(({ alpha }) => alpha)),
     span(group.map(({ scaling }) => scaling)),
     span(group.map(({ update_norm: norm }) => norm)),
-    ...(hasBase ? [span(group.map(({ relative_norm: norm }) => 100 * (norm ?? 0)), " %")] : []),
+    ...(hasBase
+      ? [
+          span(
+            group.map(({ relative_norm: norm }) => 100 * (norm ?? 0)),
+            " %",
+          ),
+        ]
+      : []),
   ]);
   return `${table(rows, { header: header(["target", "modules"]) })}\n--all lists each of the ${modules.length} modules`;
 }
@@ -202,7 +220,9 @@ export function tensorText(facts: TensorFacts, everything: boolean): string {
   const rows = shown.map(({ name, dtype, shape, bytes }) => [name, dtype, `[${shape.join(", ")}]`, byteText(bytes)]);
   return [
     `${facts.path}: ${tensors.length} tensors, ${grouped(total)} elements, ${byteText(facts.bytes)}`,
-    ...Object.entries(metadata).map(([key, value]) => `${key}: ${value.length > 80 ? `${value.slice(0, 80)}…` : value}`),
+    ...Object.entries(metadata).map(
+      ([key, value]) => `${key}: ${value.length > 80 ? `${value.slice(0, 80)}…` : value}`,
+    ),
     ...(rows.length === 0
       ? []
       : ["", table(rows, { header: ["tensor", "type", "shape", "size"], align: ["left", "left", "left", "right"] })]),

@@ -105,9 +105,9 @@ export async function runTrain(
       ...(resumeFrom === undefined ? {} : { resumeFrom }),
     });
     if (output.reason === "interrupted") {
-      say(`stopped after step ${output.globalStep}, saved in ${output.checkpoint ?? config.outputDir}`);
+      const again = overrides.filter((override) => !override.startsWith("overwrite_output_dir="));
       say(
-        `to go on: lowrank train ${[path, ...overrides.filter((o) => !/^overwrite_output_dir=/.test(o))].filter((part) => part !== undefined).join(" ")} resume_from_checkpoint=true`,
+        `to go on: lowrank train ${[...(path === undefined ? [] : [path]), ...again].join(" ")} resume_from_checkpoint=true`,
       );
       throw new Interrupted();
     }

@@ -29,11 +29,21 @@ suite("lowrank export", { skip: existsSync(MODEL) ? false : `${MODEL} is absent`
   function lowrank(...args: readonly string[]) {
     return spawnSync(process.execPath, [MAIN, "export", ...args], { encoding: "utf8", cwd: root });
   }
+  const from = (dir: string) => ["--model", MODEL, "--adapter", dir];
   const reportOf = async (dir: string) =>
     JSON.parse(await readFile(join(root, dir, "merge_report.json"), "utf8")) as MergeReport;
 
   test("flags: a table of the prompts, no extra operators, and where it is", async () => {
-    const { status, stdout, stderr } = lowrank("--model", MODEL, "--adapter", adapter, "--out", "merged", "--threads", "1");
+    const { status, stdout, stderr } = lowrank(
+      "--model",
+      MODEL,
+      "--adapter",
+      adapter,
+      "--out",
+      "merged",
+      "--threads",
+      "1",
+    );
     assert.equal(status, 0, stderr);
     assert.match(stdout, /adapter {3}.* \(LORA, r 4, alpha 10, 19,456 parameters\)/);
     assert.match(stdout, /Once upon a time.* 16\/16/);
@@ -42,7 +52,10 @@ suite("lowrank export", { skip: existsSync(MODEL) ? false : `${MODEL} is absent`
     assert.match(stdout, /written to .*merged/);
     const { verdict, base } = await reportOf("merged");
     assert.equal(verdict, "passed");
-    assert.deepEqual(base.files.map(({ name }) => name), ["config.json", "model.safetensors"]);
+    assert.deepEqual(
+      base.files.map(({ name }) => name),
+      ["config.json", "model.safetensors"],
+    );
     for (const name of ["tokenizer.json", "tokenizer_config.json", "generation_config.json"]) {
       assert.ok(existsSync(join(root, "merged", name)), name);
     }
@@ -76,18 +89,24 @@ suite("lowrank export", { skip: existsSync(MODEL) ? false : `${MODEL} is absent`
     await writeFile(join(own, "chat_template.jinja"), TEMPLATE);
     await writeFile(join(root, "prompts.txt"), "Tell me a story.\n\nWho are you?\n");
     const { status, stdout, stderr } = lowrank(
-      ...["--model", MODEL, "--adapter", own, "--out", "chat", "--check-prompts", "prompts.txt", "--json"],
+      "--json",
+      ...from(own),
+      ...["--out", "chat", "--check-prompts", "prompts.txt"],
     );
     assert.equal(status, 0, stderr);
-    const report = JSON.parse(stdout.slice(0, stdout.lastIndexOf("}") + 1)) as MergeReport;
+    const report = JSON.parse(stdout) as MergeReport;
     assert.equal(report.export.chat_template, "adapter");
-    assert.deepEqual(report.exported!.texts.map(({ prompt }) => prompt), ["Tell me a story.", "Who are you?"]);
+    assert.deepEqual(
+      report.exported!.texts.map(({ prompt }) => prompt),
+      ["Tell me a story.", "Who are you?"],
+    );
     assert.equal(await readFile(join(root, "chat", "chat_template.jinja"), "utf8"), TEMPLATE);
   });
 
   test("exit status 1, the cause and the numbers when the check fails", async () => {
     const { status, stdout, stderr } = lowrank(
-      ...["--model", MODEL, "--adapter", adapter, "--out", "bad", "--dtype", "bfloat16", "--threshold", "1e-5"],
+      ...from(adapter),
+      ...["--out", "bad", "--dtype", "bfloat16", "--threshold", "1e-5"],
     );
     assert.equal(status, 1);
     assert.match(stdout, /verdict: failed/);
@@ -99,7 +118,10 @@ suite("lowrank export", { skip: existsSync(MODEL) ? false : `${MODEL} is absent`
 
   test("what is missing or wrong is said in a line", () => {
     assert.match(lowrank("--model", MODEL).stderr, /--out is missing/);
-    assert.match(lowrank("--model", MODEL, "--adapter", MODEL, "--out", "x").stderr, /it is a whole model: give it as the model/);
+    assert.match(
+      lowrank("--model", MODEL, "--adapter", MODEL, "--out", "x").stderr,
+      /it is a whole model: give it as the model/,
+    );
     assert.match(lowrank("--model", adapter, "--out", "x").stderr, /it is an adapter: give it as the adapter/);
     const none = lowrank("--model", MODEL, "--out", "x", "--check-prompts", "absent.txt");
     assert.match(none.stderr, /absent\.txt: cannot be read \(ENOENT\)/);

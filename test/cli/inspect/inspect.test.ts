@@ -128,8 +128,14 @@ suite("lowrank inspect", () => {
     await base.close();
     const norm = Math.sqrt(W.reduce((total, x) => total + x * x, 0));
     assert.ok(Math.abs(down.relative_norm! / (Math.sqrt(sum) / norm) - 1) < 1e-9);
-    assert.deepEqual(found.parts.map(({ part }) => part), ["lora_A", "lora_B"]);
-    assert.equal(found.parameters, found.modules.reduce((total, each) => total + each.parameters, 0));
+    assert.deepEqual(
+      found.parts.map(({ part }) => part),
+      ["lora_A", "lora_B"],
+    );
+    assert.equal(
+      found.parameters,
+      found.modules.reduce((total, each) => total + each.parameters, 0),
+    );
     assert.deepEqual(found.warnings, []);
     assert.match(inspect("adapter", "--model", MODEL).stdout, /self_attn\.q_proj .*1\.8.*%/);
   });
