@@ -231,7 +231,7 @@ export class LanguageModel {
         ),
       );
     } else {
-      const hidden = hiddenOf(wholeSequence(graph, model));
+      const hidden = hiddenOf(wholeSequence(graph, model, { exactPadding: purpose === "logits" }));
       if (purpose === "logits") {
         graph.output("logits", model.head(gated(perToken), reshape(hidden, [-1, model.hiddenSize])));
       } else {

@@ -4,6 +4,10 @@
  */
 import type { Graph, Value } from "../ir/graph.ts";
 import { equal } from "../ir/ops/equal.ts";
+import { greater } from "../ir/ops/greater.ts";
+import { cast } from "../ir/ops/cast.ts";
+import { mul } from "../ir/ops/mul.ts";
+import { reduceMax } from "../ir/ops/reduce-max.ts";
 import { less } from "../ir/ops/less.ts";
 import { range } from "../ir/ops/range.ts";
 import { reshape } from "../ir/ops/reshape.ts";
@@ -26,29 +30,44 @@ export const SIN = "rotation/sin";
 export interface SequenceOptions {
   /** Blocks keep their inputs only, and are computed again for the backward pass. Default: false. */
   readonly checkpoint?: boolean;
+  /** Padding that sees nothing attends to nothing, as in transformers, and not to everything. Default: false. */
+  readonly exactPadding?: boolean;
 }
 
 /** Adds the feeds of whole sequences [B, T] to a graph. */
-export function wholeSequence(graph: Graph, model: CausalLm, { checkpoint = false }: SequenceOptions = {}): Sequence {
+export function wholeSequence(
+  graph: Graph,
+  model: CausalLm,
+  { checkpoint = false, exactPadding = false }: SequenceOptions = {},
+): Sequence {
   const [B, T] = [dim("B"), dim("T")];
   const tokens = graph.feed(TOKENS, { dtype: "int32", shape: [B, T] });
   const segments = graph.feed(SEGMENTS, { dtype: "int32", shape: [B, T] });
-  const together = equal(reshape(segments, [B, 1, T, 1]), reshape(segments, [B, 1, 1, T])); // [B, 1, T, T]
-  const masks = new Map<number | undefined, Value>();
+  const [ofQuery, ofKey] = [reshape(segments, [B, 1, T, 1]), reshape(segments, [B, 1, 1, T])];
+  const padding = scalar(graph, 0, "int32");
+  // What padding sees matters to nobody; as in transformers it is every token before it.
+  const together = where(equal(ofQuery, padding), greater(ofKey, padding), equal(ofQuery, ofKey)); // [B, 1, T, T]
+  const masks = new Map<number | undefined, { mask: Value; seesAny: Value | undefined }>();
   const maskOf = (window: number | undefined) => {
     const known = masks.get(window);
     if (known !== undefined) return known;
     const causal = causalMask(graph, T, T); // [T, T]
     const near = window === undefined ? causal : both(causal, withinWindow(graph, window));
-    const mask = additiveMask(both(near, together)); // [B, 1, T, T]
-    masks.set(window, mask);
-    return mask;
+    const seen = both(near, together); // [B, 1, T, T]
+    const seesAny = exactPadding ? reduceMax(cast(seen, "float32"), [3], true) : undefined; // [B, 1, T, 1]
+    const made = { mask: additiveMask(seen), seesAny };
+    masks.set(window, made);
+    return made;
   };
   return {
     tokens,
     ...positionFeeds(graph, model),
     block: (trace) => (checkpoint ? graph.checkpoint(trace) : trace()),
-    attend: ({ q, k, v, window }) => attention(q, k, v, { mask: maskOf(window) }),
+    attend({ q, k, v, window }) {
+      const { mask, seesAny } = maskOf(window);
+      const y = attention(q, k, v, { mask });
+      return seesAny === undefined ? y : mul(y, seesAny);
+    },
   };
 }
 

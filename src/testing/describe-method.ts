@@ -14,17 +14,20 @@ import { fileURLToPath } from "node:url";
 import { type Adapter, adapterHook, attach } from "../adapters/adapter.ts";
 import { merge, unmerge } from "../adapters/merge.ts";
 import type { Method, MethodConfig } from "../adapters/method.ts";
+import { configOn } from "../adapters/patterns.ts";
 import { ConfigError } from "../errors.ts";
 import { loadAdapter, saveAdapter } from "../formats/peft/index.ts";
 import { openSafetensors } from "../formats/safetensors/index.ts";
 import { grad } from "../ir/grad.ts";
 import { Graph, reachable } from "../ir/graph.ts";
 import { ndarray, type NdArray } from "../ir/ndarray.ts";
+import { expand } from "../ir/ops/expand.ts";
+import { reshape } from "../ir/ops/reshape.ts";
 import { tanh } from "../ir/ops/tanh.ts";
 import { dim } from "../ir/shape.ts";
 import { conv2d } from "../nn/conv2d.ts";
 import { linear } from "../nn/linear.ts";
-import { countElements, type Layer } from "../nn/module.ts";
+import { countElements, type Layer, type LayerHook } from "../nn/module.ts";
 import { adamw } from "../optim/adam.ts";
 import { sgd } from "../optim/sgd.ts";
 import { Random } from "../random.ts";
@@ -36,12 +39,14 @@ import { scalarTensor, Stepper } from "../train/stepper.ts";
 import {
   batchOf,
   convRig,
+  feedInput,
   logitsOf,
   lossOf,
   mlpRig,
   readAll,
   type Rig,
   scatterParameters,
+  tokenRig,
   tracingOf,
   trainingOf,
 } from "./method-rig.ts";
@@ -49,10 +54,15 @@ import {
 export interface MethodCase<C> {
   readonly name: string;
   readonly config: Partial<C>;
+  /** What it can be put on. Default: everything, linear layers (`mlp`), convolutions (`conv`) and embeddings (`tokens`). */
+  readonly models?: readonly ("mlp" | "conv" | "tokens")[];
 }
 
 export interface MethodFacts<C> {
-  /** Number of elements that the method adds to a layer: a formula that shares nothing with the method's code. */
+  /**
+   * Number of elements that the method adds to a layer: a formula that shares nothing with the method's code.
+   * @param config that of the layer, with its own rank and alpha
+   */
   readonly elements: (layer: Layer, config: C) => number;
   /** Settings that PEFT's file cannot hold: how to start, how to compute. A file has to bring back all the others. */
   readonly notInFile: readonly (keyof C & string)[];
@@ -79,10 +89,10 @@ export function describeMethod<C extends MethodConfig>(
   facts: MethodFacts<C>,
 ): void {
   describe(method.name, () => {
-    const rigs = { mlp: mlpRig(tanh), conv: convRig([1, 0, 2, 1], tanh) };
-    for (const { name, config } of cases) {
-      for (const [model, rig] of Object.entries(rigs)) {
-        describe(`${name}, ${model}`, () => describeCase({ method, config, rig, facts }));
+    const rigs = { mlp: mlpRig(tanh), conv: convRig([1, 0, 2, 1], tanh), tokens: tokenRig(tanh) };
+    for (const { name, config, models = ["mlp", "conv", "tokens"] } of cases) {
+      for (const model of models) {
+        describe(`${name}, ${model}`, () => describeCase({ method, config, rig: rigs[model], facts }));
       }
     }
     for (const { folder, model } of facts.golden) {
@@ -129,7 +139,10 @@ function describeCase<C extends MethodConfig>({ method, config, rig, facts }: Tr
 
   it("is tried with a scale that is not 1", () => assert.notEqual(complete.alpha, complete.r));
   it("adds the parameters that its formula counts", () => {
-    const expected = rig.model.layers.reduce((sum, layer) => sum + facts.elements(layer, complete), 0);
+    const expected = rig.model.layers.reduce(
+      (sum, layer) => sum + facts.elements(layer, configOn(complete, layer.name)),
+      0,
+    );
     assert.equal(countElements(adapter.parameters), expected);
   });
   if (method.startsElsewhere === undefined) it("starts as the base, bit for bit", () => checkStart(bench));
@@ -141,6 +154,7 @@ function describeCase<C extends MethodConfig>({ method, config, rig, facts }: Tr
   } else {
     it("computes the same when it is merged, and unmerging restores every bit", () => checkMerge(bench));
   }
+  it("can be on or off for each row: a gate of 0 gives the base, bit for bit", () => checkGates(bench));
   it("computes the same after saving and loading, bit for bit", () => checkFile(bench, folder));
   it("overfits one batch in 20 steps", () => checkOverfit(bench));
   it("goes on after a pause as if there had been none, bit for bit", () => checkResume(bench, folder));
@@ -216,6 +230,45 @@ async function checkNoMerge({ device, adapter }: Bench): Promise<void> {
     assert.ok(error instanceof ConfigError);
     assert.ok((error.problem.hint ?? "").length > 0, "the method does not say why it cannot be merged");
     return true;
+  });
+}
+
+async function checkGates({ device, rig, adapter, x }: Bench): Promise<void> {
+  await scatterParameters(device, rig.model.parameters, { seed: 3 });
+  await scatterParameters(device, adapter.parameters);
+  const base = numbersOf(await logitsOf(device, rig, x, []));
+  const adapted = numbersOf(await logitsOf(device, rig, x, [adapter]));
+  const open = Float32Array.from({ length: ROWS }, (_, row) => row % 3);
+
+  const graph = new Graph();
+  const gate = graph.feed("gate", { dtype: "float32", shape: [dim("B")] });
+  const perToken = (count: number) => {
+    const tokens = expand(reshape(gate, [-1, 1]), [dim("B"), dim(count)]);
+    return new Map([[adapter.name, reshape(tokens, [-1, 1])]]);
+  };
+  const [perRow, perInput] = [perToken(1), perToken(rig.input[0]!)];
+  // Embeddings see the tokens of an input one by one, what comes after them a row for all of them.
+  const hooks = {
+    rows: adapterHook([adapter], { gates: perRow }),
+    tokens: adapterHook([adapter], { gates: perInput }),
+  };
+  const adapt: LayerHook = (call) => hooks[call.layer.kind === "embedding" ? "tokens" : "rows"](call);
+  graph.output("logits", rig.model.forward({ ...tracingOf(graph), adapt }, { x: feedInput(graph, rig) }));
+  const executable = await device.compile(graph);
+  const run = async (data: Float32Array) =>
+    numbersOf((await executable.run({ x, gate: { dtype: "float32", shape: [ROWS], data } })).logits!);
+  assert.deepEqual(await run(new Float32Array(ROWS)), base);
+  const whole = await run(new Float32Array(ROWS).fill(1));
+  const mixed = await run(open);
+  await executable.dispose();
+  const largest = Math.max(...adapted.map(Math.abs));
+  whole.forEach((value, i) => assert.ok(Math.abs(value - adapted[i]!) <= ROUNDING * largest));
+  mixed.forEach((value, i) => {
+    const weight = open[Math.floor(i / rig.classes)]!;
+    if (weight === 0) assert.equal(value, base[i]);
+    else if (weight === 1) assert.equal(value, whole[i]);
+    else if (adapter.method.gated === true) assert.notEqual(value, whole[i]);
+    else assert.equal(value, whole[i]);
   });
 }
 
@@ -385,7 +438,10 @@ async function checkGradients({ device, rig, adapter, feeds }: Bench): Promise<v
 
   const bare = new Graph();
   const random = bare.feed("seed", { dtype: "int32", shape: [] });
-  bare.output("loss", lossOf({ ...tracingOf(bare), training: true, adapt: adapterHook([adapter], { seed: random }) }, rig));
+  bare.output(
+    "loss",
+    lossOf({ ...tracingOf(bare), training: true, adapt: adapterHook([adapter], { seed: random }) }, rig),
+  );
   const lossAt = (name: string, direction: Float64Array, step: number) => {
     const { shape, data } = arrays[name]!;
     const moved = ndarray(

@@ -10,8 +10,9 @@ import { reduceMean } from "../ir/ops/reduce-mean.ts";
 import { relu } from "../ir/ops/relu.ts";
 import { reshape } from "../ir/ops/reshape.ts";
 import { softmaxCrossEntropy } from "../ir/ops/softmax-cross-entropy.ts";
-import { dim, type Shape, shapeOf } from "../ir/shape.ts";
+import { dim, shapeOf } from "../ir/shape.ts";
 import { conv2d } from "../nn/conv2d.ts";
+import { embedding } from "../nn/embedding.ts";
 import { linear } from "../nn/linear.ts";
 import type { Model, ParameterSpec, Tracing } from "../nn/module.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
@@ -26,6 +27,8 @@ export interface Rig {
   /** Shape of one input. */
   readonly input: readonly number[];
   readonly classes: number;
+  /** Inputs are tokens, int32 below this number. Absent: they are float32. */
+  readonly vocabulary?: number;
 }
 
 /** Of the models: `relu` as in the golden files, or a smooth one, whose differences no kink disturbs. */
@@ -61,6 +64,23 @@ export function convRig(pads: NonNullable<ConvOptions["pads"]>, activation: Acti
   return { model, input, classes: 4 };
 }
 
+/** A table of 13 tokens, three of which make an input, then two linear layers; the first stores its weight as [in, out]. */
+export function tokenRig(activation: Activation = relu): Rig {
+  const [vocabulary, tokens, width] = [13, 3, 5];
+  const embed = embedding("embed", vocabulary, width, 1);
+  const layers = [linear("fc1", tokens * width, 7, { fanInFanOut: true }), linear("fc2", 7, 4)] as const;
+  const [fc1, fc2] = layers;
+  const model: Model<{ x: Value }> = {
+    parameters: [...embed.parameters, ...layers.flatMap(({ parameters }) => parameters)],
+    layers: [embed.layer, fc1.layer, fc2.layer],
+    forward(tracing, { x }) {
+      const rows = reshape(embed.forward(tracing, x), [x.type.shape[0]!, tokens * width]);
+      return fc2.forward(tracing, activation(fc1.forward(tracing, rows)));
+    },
+  };
+  return { model, input: [tokens], classes: 4, vocabulary };
+}
+
 /** A tracing outside training. */
 export function tracingOf(graph: Graph): Tracing {
   return {
@@ -72,11 +92,15 @@ export function tracingOf(graph: Graph): Tracing {
 }
 
 /** `rows` inputs with labels, the same for the same seed. */
-export function batchOf({ input, classes }: Rig, rows: number, seed = 1): { x: Tensor; labels: Tensor } {
+export function batchOf({ input, classes, vocabulary }: Rig, rows: number, seed = 1): { x: Tensor; labels: Tensor } {
   const random = new Random(seed);
   const shape = [rows, ...input];
+  const length = sizeOfShape(shape);
   return {
-    x: { dtype: "float32", shape, data: Float32Array.from({ length: sizeOfShape(shape) }, () => random.normal()) },
+    x:
+      vocabulary === undefined
+        ? { dtype: "float32", shape, data: Float32Array.from({ length }, () => random.normal()) }
+        : { dtype: "int32", shape, data: Int32Array.from({ length }, () => random.integer(vocabulary)) },
     labels: { dtype: "int32", shape: [rows], data: Int32Array.from({ length: rows }, () => random.integer(classes)) },
   };
 }
@@ -107,13 +131,14 @@ export async function readAll(
 /** Logits of a batch with adapters at work; with `seed`, as while training. */
 export async function logitsOf(
   device: Device,
-  { model, input }: Rig,
+  rig: Rig,
   x: Tensor,
   adapters: readonly Adapter[],
   seed?: number,
 ): Promise<Tensor> {
   const graph = new Graph();
-  const feed = graph.feed("x", { dtype: "float32", shape: batchShape(input) });
+  const { model } = rig;
+  const feed = feedInput(graph, rig);
   const random = seed === undefined ? undefined : graph.feed("seed", { dtype: "int32", shape: [] });
   const tracing = {
     ...tracingOf(graph),
@@ -143,12 +168,17 @@ export function trainingOf(rig: Rig, adapters: readonly Adapter[], optimizer: Op
 }
 
 /** Mean cross-entropy of the model on feeds `x` and `labels`. */
-export function lossOf(tracing: Tracing, { model, input }: Rig): Value {
-  const x = tracing.graph.feed("x", { dtype: "float32", shape: batchShape(input) });
+export function lossOf(tracing: Tracing, rig: Rig): Value {
+  const { model } = rig;
+  const x = feedInput(tracing.graph, rig);
   const labels = tracing.graph.feed("labels", { dtype: "int32", shape: [dim("B")] });
   return reduceMean(softmaxCrossEntropy(model.forward(tracing, { x }), labels));
 }
 
-function batchShape(input: readonly number[]): Shape {
-  return [dim("B"), ...shapeOf(input)];
+/** The feed `x`: a batch of inputs. */
+export function feedInput(graph: Graph, { input, vocabulary }: Rig): Value {
+  return graph.feed("x", {
+    dtype: vocabulary === undefined ? "float32" : "int32",
+    shape: [dim("B"), ...shapeOf(input)],
+  });
 }

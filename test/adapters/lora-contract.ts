@@ -14,6 +14,12 @@ export const loraCases: readonly MethodCase<LoraConfig>[] = [
   { name: "weight form", config: { ...base, form: "weight" } },
   { name: "weight form, rsLoRA", config: { r: 3, alpha: 5, useRslora: true, form: "weight" } },
   { name: "form by cost", config: { ...base, form: "auto" } },
+  { name: "bias of B", config: { ...base, loraBias: true }, models: ["mlp", "conv"] },
+  { name: "bias of B, weight form", config: { ...base, loraBias: true, form: "weight" }, models: ["mlp", "conv"] },
+  {
+    name: "ranks and scales of its own on a layer",
+    config: { ...base, useRslora: true, rankPattern: { ".*1|embed|[ab]": 2 }, alphaPattern: { "fc.?|[ab]": 7 } },
+  },
   { name: "form by cost, dropout", config: { ...base, form: "auto", dropout: 0.25 } },
 ];
 

@@ -167,7 +167,10 @@ describe("form by cost", () => {
     const graph = new Graph();
     const seed = seeded ? graph.feed("seed", { dtype: "int32", shape: [] }) : undefined;
     const x = graph.feed("x", { dtype: "float32", shape: [dim("B"), dim("T"), dim(7)] });
-    const y = layer.forward({ ...tracingOf(graph), typicalSizes, adapt: adapterHook([adapter], seed === undefined ? {} : { seed }) }, x);
+    const y = layer.forward(
+      { ...tracingOf(graph), typicalSizes, adapt: adapterHook([adapter], seed === undefined ? {} : { seed }) },
+      x,
+    );
     return reachable(graph, [y]).some(({ outputs: [value] }) => isShape(value!, [11, 7]));
   };
   const isShape = (value: Value, shape: readonly number[]) =>

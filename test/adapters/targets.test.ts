@@ -58,7 +58,8 @@ describe("target_modules", () => {
 });
 
 describe("target_modules as an adapter keeps them, for its file", () => {
-  const kept = (targetModules: TargetModules) => attach({ parameters: [], layers }, lora, { targetModules }).targetModules;
+  const kept = (targetModules: TargetModules) =>
+    attach({ parameters: [], layers }, lora, { targetModules }).targetModules;
 
   it("lists and patterns as given", () => {
     assert.deepEqual(kept(["q_proj", "stem.conv"]), ["q_proj", "stem.conv"]);
@@ -75,6 +76,9 @@ describe("target_modules as an adapter keeps them, for its file", () => {
 
 it("an adapter's name is a part of its parameters' names: no dots", () => {
   for (const name of ["", "a.b"]) assert.throws(() => attach({ parameters: [], layers }, lora, { name }), ConfigError);
-  const [first] = attach({ parameters: [], layers }, lora, { name: "mine", targetModules: ["layers.0.q_proj"] }).parameters;
+  const [first] = attach({ parameters: [], layers }, lora, {
+    name: "mine",
+    targetModules: ["layers.0.q_proj"],
+  }).parameters;
   assert.equal(first!.name, "layers.0.q_proj.lora_A.mine.weight");
 });

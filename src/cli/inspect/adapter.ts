@@ -61,7 +61,7 @@ type Pattern = Readonly<Record<string, number>>;
 
 const PREFIX = "base_model.model.";
 /** LoRA's tensors: the module, and which of the two. Embeddings have other names and no `.weight`. */
-const LORA_KEY = /^(.*)\.lora_(embedding_)?([AB])(?:\.weight)?$/;
+const LORA_KEY = /^(.*)\.lora_(?:embedding_)?([AB])(?:\.weight)?$/;
 
 /** @param base folder of the model that it is for, if it is here: for the sizes relative to its weights */
 export async function adapterFacts(path: string, dir: string, base?: string): Promise<AdapterFacts> {
@@ -82,8 +82,7 @@ export async function adapterFacts(path: string, dir: string, base?: string): Pr
   try {
     const keys = canonicalKeys(weights.tensors.keys());
     const tensors = [...weights.tensors.values()];
-    const norms = base === undefined ? undefined : await openBase(base);
-    const modules = await loraModules(weights, keys, settings, norms).finally(async () => norms?.close());
+    const modules = await loraModules(weights, keys, settings, base);
     const targets = file.get("target_modules") ?? null;
     return {
       kind: "adapter",
@@ -131,39 +130,74 @@ interface Base {
 async function loraModules(
   weights: SafetensorsFile,
   keys: ReadonlyMap<string, string>,
-  { r: configured = 8, alpha = 8, useRslora, rankPattern, alphaPattern }: LoraSettings,
-  base: Base | undefined,
+  settings: LoraSettings,
+  baseDir: string | undefined,
 ): Promise<AdapterModule[]> {
-  const pairs = new Map<string, { A?: string; B?: string; isEmbedding: boolean }>();
-  for (const [name, key] of keys) {
-    const [, module, embedding, which] = LORA_KEY.exec(name) ?? [];
-    if (module === undefined) continue;
-    const pair = pairs.get(module) ?? { isEmbedding: embedding !== undefined };
-    pairs.set(module, { ...pair, [which === "A" ? "A" : "B"]: key });
+  const base = baseDir === undefined ? undefined : await openBase(baseDir);
+  try {
+    const modules: AdapterModule[] = [];
+    for (const [module, pair] of pairsOf(weights, keys)) {
+      modules.push(await measured(weights, module, pair, settings, await base?.norm(module)));
+    }
+    return modules;
+  } finally {
+    await base?.close();
   }
-  const modules: AdapterModule[] = [];
-  for (const [path, { A, B }] of pairs) {
+}
+
+interface Pair {
+  readonly A: string;
+  readonly B: string;
+}
+
+/** Names of A and B in the file, by modules. @throws FormatError if one is missing, or they do not fit each other */
+function pairsOf(weights: SafetensorsFile, keys: ReadonlyMap<string, string>): Map<string, Pair> {
+  const found = new Map<string, Partial<Pair>>();
+  for (const [name, key] of keys) {
+    const [, path, which] = LORA_KEY.exec(name) ?? [];
+    if (path === undefined) continue;
     const module = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : path;
+    found.set(module, { ...found.get(module), [which!]: key });
+  }
+  const pairs = new Map<string, Pair>();
+  const shapeOf = (key: string) => weights.tensors.get(key)!.shape;
+  for (const [module, { A, B }] of found) {
     if (A === undefined || B === undefined) {
       throw new FormatError({ where: weights.path, what: `${module} has only one of lora_A and lora_B` });
     }
-    // The tensors say the rank; the configuration has only the rest.
-    const r = weights.tensors.get(A)!.shape[0]!;
-    const own = configOn({ r: configured, alpha, rankPattern, alphaPattern }, module);
-    const s = scaling({ r, alpha: own.alpha, useRslora });
-    const norm = s * (await productNorm(weights, A, B, r));
-    const whole = await base?.norm(module);
-    modules.push({
-      module,
-      r,
-      alpha: own.alpha,
-      scaling: s,
-      parameters: elements(weights.tensors.get(A)!.shape) + elements(weights.tensors.get(B)!.shape),
-      update_norm: Math.abs(norm),
-      relative_norm: whole === undefined ? null : Math.abs(norm) / whole,
-    });
+    const [r = 0] = shapeOf(A);
+    if (r < 1 || shapeOf(B)[1] !== r) {
+      const got = `A [${shapeOf(A).join(", ")}] and B [${shapeOf(B).join(", ")}]`;
+      throw new FormatError({ where: weights.path, what: `${module}: A and B do not fit each other`, got });
+    }
+    pairs.set(module, { A, B });
   }
-  return modules;
+  return pairs;
+}
+
+/** @param whole ‖W‖_F */
+async function measured(
+  weights: SafetensorsFile,
+  module: string,
+  { A, B }: Pair,
+  { r: configured = 8, alpha = 8, useRslora, rankPattern, alphaPattern }: LoraSettings,
+  whole: number | undefined,
+): Promise<AdapterModule> {
+  const [a, b] = [weights.tensors.get(A)!, weights.tensors.get(B)!];
+  // The tensors say the rank; the configuration has only the rest.
+  const r = a.shape[0]!;
+  const own = configOn({ r: configured, alpha, rankPattern, alphaPattern }, module);
+  const s = scaling({ r, alpha: own.alpha, useRslora });
+  const norm = Math.abs(s) * (await productNorm(weights, A, B, r));
+  return {
+    module,
+    r,
+    alpha: own.alpha,
+    scaling: s,
+    parameters: elements(a.shape) + elements(b.shape),
+    update_norm: norm,
+    relative_norm: whole === undefined ? null : norm / whole,
+  };
 }
 
 /** ‖B A‖_F = √ Σ (Bᵀ B) ∘ (A Aᵀ), without making B A. A [r, …], B [out, r, …]. */

@@ -12,7 +12,7 @@ export type Inspected =
 
 /** Of a repository: everything but the weights of a model, whose sizes follow from its configuration. */
 const HUB_FILES = ["*.json", "*.jinja", "tokenizer.model", "adapter_model.safetensors"];
-const INDEX_FILE = "model.safetensors.index.json";
+const WEIGHTS = /^model(-\d+-of-\d+)?\.safetensors$/;
 
 /** @throws DataError saying what it is, if it is neither a model, nor an adapter, nor tensors */
 export async function whatIs(nameOrPath: string, options: Omit<ResolveOptions, "kind" | "files">): Promise<Inspected> {
@@ -50,7 +50,7 @@ function whatFolder(dir: string, names: readonly string[]): Inspected {
       : undefined;
   if (names.includes("adapter_config.json")) return { kind: "adapter", dir, ...(run === undefined ? {} : { run }) };
   if (names.includes("config.json")) {
-    return { kind: "model", dir, hasWeights: names.includes("model.safetensors") || names.includes(INDEX_FILE) };
+    return { kind: "model", dir, hasWeights: names.some((name) => WEIGHTS.test(name)) };
   }
   if (checkpoints.length > 0 || run !== undefined) {
     const last = checkpoints.toSorted((a, b) => Number(a.slice(11)) - Number(b.slice(11))).at(-1);

@@ -91,7 +91,10 @@ suite("lowrank export", { skip: existsSync(MODEL) ? false : `${MODEL} is absent`
     const { status, stdout, stderr } = lowrank(
       "--json",
       ...from(own),
-      ...["--out", "chat", "--check-prompts", "prompts.txt"],
+      "--out",
+      "chat",
+      "--check-prompts",
+      "prompts.txt",
     );
     assert.equal(status, 0, stderr);
     const report = JSON.parse(stdout) as MergeReport;
@@ -106,7 +109,10 @@ suite("lowrank export", { skip: existsSync(MODEL) ? false : `${MODEL} is absent`
   test("exit status 1, the cause and the numbers when the check fails", async () => {
     const { status, stdout, stderr } = lowrank(
       ...from(adapter),
-      ...["--out", "bad", "--dtype", "bfloat16", "--threshold", "1e-5"],
+      "--out",
+      "bad",
+      "--dtype=bfloat16",
+      "--threshold=1e-5",
     );
     assert.equal(status, 1);
     assert.match(stdout, /verdict: failed/);
