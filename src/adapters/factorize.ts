@@ -28,7 +28,7 @@ const MAX_SWEEPS = 60;
  * The largest singular values and vectors of Σ bᵢ aᵢᵀ.
  * @param columns bᵢ, [out] each
  * @param rows aᵢ, [in] each, as many
- * @param rank how many at most; values of zero have none
+ * @param rank how many at most; values that are zero, but for rounding, have none
  */
 export function factorize(columns: Columns, rows: Columns, rank: number): Factors {
   const [left, right] = [qr(columns), qr(rows)];
@@ -42,7 +42,9 @@ export function factorize(columns: Columns, rows: Columns, rank: number): Factor
     }),
   );
   const { scaledU, V, values } = jacobi(core);
-  const kept = values.slice(0, rank).filter((value) => value > 0).length;
+  // Columns may cancel out, and leave their rounding.
+  const floor = DEPENDENT * size(columns) * size(rows);
+  const kept = values.slice(0, rank).filter((value) => value > floor).length;
   return {
     B: scaledU.slice(0, kept).map((u) => combine(left.Q, u)),
     A: V.slice(0, kept).map((v) => combine(right.Q, v)),
@@ -125,6 +127,11 @@ function dot(x: Float64Array, y: Float64Array): number {
   let sum = 0;
   for (let i = 0; i < x.length; i++) sum += x[i]! * y[i]!;
   return sum;
+}
+
+/** Frobenius norm. */
+function size(columns: Columns): number {
+  return Math.hypot(...columns.map(norm));
 }
 
 function norm(x: Float64Array): number {

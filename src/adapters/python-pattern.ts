@@ -358,8 +358,8 @@ class Parser {
     if (flags.includes("x")) throw this.#unsupported("the flag x");
     if (flags.includes("i")) this.#ignoreCase = true;
     if (flags.includes("s")) this.#dotAll = true;
-    const unknown = [...flags].find((flag) => !"aiLmsu".includes(flag));
-    if (unknown !== undefined) throw this.#error(`no such flag: ${unknown}`);
+    const unknown = /[^aiLmsu]/.exec(flags);
+    if (unknown !== null) throw this.#error(`no such flag: ${unknown[0]}`);
   }
 
   #take(text: string): boolean {

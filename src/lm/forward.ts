@@ -20,7 +20,7 @@ export interface ForwardInput {
 }
 
 export interface ForwardOutput {
-  /** B · T · V, row by row. */
+  /** B · T · V, row by row; where there is padding, as transformers computes it with its default attention. */
   readonly logits: Float32Array;
   readonly dims: readonly [batch: number, tokens: number, vocabulary: number];
   /** Mean of −ln p(label) over the labels that are not -100, in nats; present if labels were given. */

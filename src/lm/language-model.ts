@@ -231,7 +231,7 @@ export class LanguageModel {
         ),
       );
     } else {
-      const hidden = hiddenOf(wholeSequence(graph, model, { exactPadding: purpose === "logits" }));
+      const hidden = hiddenOf(wholeSequence(graph, model, { exactPadding: true }));
       if (purpose === "logits") {
         graph.output("logits", model.head(gated(perToken), reshape(hidden, [-1, model.hiddenSize])));
       } else {

@@ -3,9 +3,9 @@
  * several examples: tokens attend within their own example only.
  */
 import type { Graph, Value } from "../ir/graph.ts";
+import { cast } from "../ir/ops/cast.ts";
 import { equal } from "../ir/ops/equal.ts";
 import { greater } from "../ir/ops/greater.ts";
-import { cast } from "../ir/ops/cast.ts";
 import { mul } from "../ir/ops/mul.ts";
 import { reduceMax } from "../ir/ops/reduce-max.ts";
 import { less } from "../ir/ops/less.ts";

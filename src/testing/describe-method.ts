@@ -51,11 +51,13 @@ import {
   trainingOf,
 } from "./method-rig.ts";
 
+const MODELS = ["mlp", "conv", "tokens"] as const;
+
 export interface MethodCase<C> {
   readonly name: string;
   readonly config: Partial<C>;
   /** What it can be put on. Default: everything, linear layers (`mlp`), convolutions (`conv`) and embeddings (`tokens`). */
-  readonly models?: readonly ("mlp" | "conv" | "tokens")[];
+  readonly models?: readonly (typeof MODELS)[number][];
 }
 
 export interface MethodFacts<C> {
@@ -90,7 +92,7 @@ export function describeMethod<C extends MethodConfig>(
 ): void {
   describe(method.name, () => {
     const rigs = { mlp: mlpRig(tanh), conv: convRig([1, 0, 2, 1], tanh), tokens: tokenRig(tanh) };
-    for (const { name, config, models = ["mlp", "conv", "tokens"] } of cases) {
+    for (const { name, config, models = MODELS } of cases) {
       for (const model of models) {
         describe(`${name}, ${model}`, () => describeCase({ method, config, rig: rigs[model], facts }));
       }

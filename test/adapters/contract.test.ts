@@ -9,3 +9,10 @@ const CONTRACTS: Readonly<Record<MethodName, () => void>> = {
 };
 
 for (const contract of Object.values(CONTRACTS)) contract();
+
+/** A method that knows nothing of gates keeps the contract too. */
+const { gated: _gated, ...ungated } = lora;
+describeMethod(ungated, [{ name: "without gates of its own", config: { r: 2, alpha: 3 } }], {
+  ...loraFacts,
+  golden: [],
+});

@@ -59,19 +59,18 @@ async function writeTensors(shapes: Readonly<Record<string, readonly number[]>>,
 describe("settings that change the result", () => {
   for (const [key, value] of Object.entries({
     use_dora: true,
-    lora_bias: true,
-    rank_pattern: { fc1: 2 },
-    alpha_pattern: { fc1: 2 },
-    modules_to_save: ["fc2"],
-    fan_in_fan_out: true,
-    layers_to_transform: [0],
     layer_replication: [[0, 1]],
     trainable_token_indices: [1],
     target_parameters: ["w"],
     use_qalora: true,
     alora_invocation_tokens: [1],
     kasa_config: { beta: 1 },
-    bias: "all",
+    bias: "some",
+    rank_pattern: [2],
+    alpha_pattern: { fc1: "2" },
+    modules_to_save: [1],
+    layers_to_transform: [-1],
+    exclude_modules: 3,
     init_lora_weights: "pissa_niter_4",
   })) {
     it(`${key}: refused by name`, async () => {
@@ -81,8 +80,13 @@ describe("settings that change the result", () => {
   }
 
   it("are refused all at once", async () => {
-    await changeConfig({ use_dora: true, bias: "lora_only", init_lora_weights: "olora", r: "8", lora_dropout: 2 });
-    await refused(["use_dora is true", 'bias is "lora_only"', '"olora"', 'r is "8", not a number', "dropout is 2"]);
+    await changeConfig({ use_dora: true, bias: "some", init_lora_weights: "olora", r: "8", lora_dropout: 2 });
+    await refused(["use_dora is true", 'bias is "some"', '"olora"', 'r is "8", not a number', "dropout is 2"]);
+  });
+
+  it("a pattern that is none", async () => {
+    await changeConfig({ rank_pattern: { "fc(1": 2 } });
+    await refused(["rank_pattern: not a regular expression: a ( without its )"]);
   });
 
   it("are accepted where they say nothing", async () => {
@@ -206,7 +210,10 @@ describe("adapter_model.safetensors", () => {
   it("a layer that the method refuses is named with the reason", async () => {
     const grouped = conv2d("conv", 4, 6, [3, 2], { groups: 2 }).layer;
     await writeTensors({ "base_model.model.conv.lora_A.weight": [4, 2, 3, 2] });
-    await refused(["conv: LoRA on a convolution in groups is not defined: got 2 groups"], { parameters: [], layers: [grouped] });
+    await refused(["conv: LoRA on a convolution in groups is not defined: got 2 groups"], {
+      parameters: [],
+      layers: [grouped],
+    });
   });
 
   it("cut off", async () => {
@@ -224,7 +231,10 @@ describe("adapter_model.safetensors", () => {
   it("leaves nothing on the device when it fails", async () => {
     const device = interpDevice();
     await changeConfig({ r: 5 });
-    await assert.rejects(loadAdapter(device, { ...model, layers: [...model.layers, linear("fc9", 3, 2).layer] }, dir), FormatError);
+    await assert.rejects(
+      loadAdapter(device, { ...model, layers: [...model.layers, linear("fc9", 3, 2).layer] }, dir),
+      FormatError,
+    );
     await assert.rejects(device.read("fc1.lora_A.default.weight"), /no such state/);
   });
 });

@@ -1,7 +1,7 @@
 /** Adapters between PEFT and us, in both directions: golden/make/peft_adapters.py. What is refused: peft-hostile.test.ts. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -11,7 +11,7 @@ import { lora, type LoraConfig } from "../../src/adapters/lora.ts";
 import type { Method } from "../../src/adapters/method.ts";
 import { ConfigError, FormatError } from "../../src/errors.ts";
 import { loadAdapter, saveAdapter } from "../../src/formats/peft/index.ts";
-import { openSafetensors } from "../../src/formats/safetensors/index.ts";
+import { openSafetensors, type TensorToWrite, writeSafetensors } from "../../src/formats/safetensors/index.ts";
 import { interpDevice } from "../../src/runtime/interp.ts";
 import type { Device, Tensor } from "../../src/runtime/runtime.ts";
 import { convRig, logitsOf, mlpRig, scatterParameters } from "../../src/testing/method-rig.ts";
@@ -111,7 +111,7 @@ describe("an adapter that PEFT saved", () => {
 });
 
 describe("adapter_config.json", () => {
-  it("has the settings that readers of all ages know, in PEFT's layout", async () => {
+  it("has all settings of PEFT 0.21, in its layout", async () => {
     const device = interpDevice();
     const rig = mlpRig();
     const config = { r: 4, alpha: 10, dropout: 0.05, useRslora: true, init: "standard-normal" } as const;
@@ -122,24 +122,35 @@ describe("adapter_config.json", () => {
     assert.equal(
       await readFile(join(dir, "adapter_config.json"), "utf8"),
       `{
+  "alora_invocation_tokens": null,
   "alpha_pattern": {},
+  "arrow_config": null,
   "auto_mapping": null,
   "base_model_name_or_path": "Qwen/Qwen2.5-0.5B",
   "bias": "none",
+  "corda_config": null,
+  "ensure_weight_tying": false,
+  "eva_config": null,
+  "exclude_modules": null,
   "fan_in_fan_out": false,
   "inference_mode": true,
   "init_lora_weights": true,
+  "kasa_config": null,
   "layer_replication": null,
   "layers_pattern": null,
   "layers_to_transform": null,
   "loftq_config": {},
   "lora_alpha": 10,
+  "lora_bias": false,
   "lora_dropout": 0.05,
+  "lora_ga_config": null,
   "megatron_config": null,
   "megatron_core": "megatron.core",
   "modules_to_save": null,
+  "monteclora_config": null,
   "peft_type": "LORA",
   "peft_version": "0.21.0",
+  "qalora_group_size": 16,
   "r": 4,
   "rank_pattern": {},
   "revision": null,
@@ -147,9 +158,14 @@ describe("adapter_config.json", () => {
     "fc3",
     "fc1"
   ],
+  "target_parameters": null,
   "task_type": null,
+  "trainable_token_indices": null,
+  "use_bdlora": null,
   "use_dora": false,
-  "use_rslora": true
+  "use_qalora": false,
+  "use_rslora": true,
+  "velora_config": null
 }`,
     );
     const file = await openSafetensors(join(dir, "adapter_model.safetensors"));
@@ -178,11 +194,83 @@ describe("adapter_config.json", () => {
     assert.deepEqual(loaded.adapter.targetModules, ["fc1"]);
     assert.deepEqual(loaded.warnings, [
       'adapter_config.json: "brand_new" is not a setting that is known here: ignored',
+      `${dir}: the adapter changes nothing: one factor of every update is zero`,
     ]);
+    await scatterParameters(device, adapter.parameters);
+    await saveAdapter(device, adapter, dir);
     const other = '{"peft_type": "LORA", "target_modules": ["fc1", "lm_head"]}';
     await writeFile(join(dir, "adapter_config.json"), other);
     const { warnings } = await loadAdapter(device, rig.model, dir);
     assert.deepEqual(warnings, ['adapter_config.json: target_modules has "lm_head", which matches no layer: ignored']);
+  });
+
+  it("has patterns in PEFT's order, where that means the same", async () => {
+    const device = interpDevice();
+    const { model } = mlpRig();
+    const dir = join(folder, "order");
+    const written = async (rankPattern: Readonly<Record<string, number>>) => {
+      const adapter = attach(model, lora, { config: { r: 4, alpha: 10, rankPattern } });
+      await scatterParameters(device, adapter.parameters);
+      await saveAdapter(device, adapter, dir);
+      const { adapter: again, warnings } = await loadAdapter(device, model, dir, { name: "again" });
+      assert.deepEqual(warnings, []);
+      const ranks = again.targets.map(({ config }) => (config as LoraConfig).r);
+      return [ranks, Object.keys((await configOf(dir)).rank_pattern as object)];
+    };
+    assert.deepEqual(await written({ fc3: 3, fc1: 2 }), [
+      [2, 4, 3],
+      ["fc1", "fc3"],
+    ]);
+    assert.deepEqual(await written({ fc3: 3, "fc.": 2 }), [
+      [2, 2, 3],
+      ["fc3", "fc."],
+    ]);
+  });
+
+  it("says what it is for: task_type, or the class that was adapted", async () => {
+    const device = interpDevice();
+    const adapter = attach(mlpRig().model, lora);
+    await initializeParameters(device, adapter.parameters, 0);
+    const dir = join(folder, "provenance");
+    const autoMapping = { baseModelClass: "Mlp", parentLibrary: "models" };
+    await saveAdapter(device, adapter, dir, { autoMapping, revision: "v1" });
+    const { auto_mapping, revision, task_type } = await configOf(dir);
+    assert.deepEqual(
+      [auto_mapping, revision, task_type],
+      [{ base_model_class: "Mlp", parent_library: "models" }, "v1", null],
+    );
+    await saveAdapter(device, adapter, dir, { autoMapping, taskType: "CAUSAL_LM" });
+    const other = await configOf(dir);
+    assert.deepEqual([other.auto_mapping, other.task_type], [null, "CAUSAL_LM"]);
+  });
+});
+
+describe("names of tensors", () => {
+  it("may lack the prefix, or have PEFT's name of the adapter in them", async () => {
+    const device = interpDevice();
+    const { model } = mlpRig();
+    const file = await openSafetensors(join(golden("mlp"), "adapter_model.safetensors"));
+    const respell = async (dir: string, spell: (key: string) => string) => {
+      await mkdir(dir);
+      await cp(join(golden("mlp"), "adapter_config.json"), join(dir, "adapter_config.json"));
+      const tensors = [...file.tensors].map(([key, { shape }]): TensorToWrite => {
+        return { name: spell(key), dtype: "F32", shape, data: () => file.readFloat32(key) };
+      });
+      await writeSafetensors(join(dir, "adapter_model.safetensors"), tensors);
+      return loadAdapter(device, model, dir, { name: "respelt" });
+    };
+    const { adapter } = await loadAdapter(device, model, golden("mlp"));
+    const expected = await Promise.all(adapter.parameters.map(({ name }) => device.read(name)));
+    for (const [i, spell] of [
+      (key: string) => key.replace("base_model.model.", ""),
+      (key: string) => key.replace(/(lora_[AB])/, "$1.default"),
+    ].entries()) {
+      const loaded = await respell(join(folder, `spelling-${i}`), spell);
+      assert.deepEqual(loaded.warnings, []);
+      const found = await Promise.all(loaded.adapter.parameters.map(({ name }) => device.read(name)));
+      assert.deepEqual(found, expected);
+    }
+    await file.close();
   });
 });
 

@@ -22,6 +22,18 @@ for (const name of GOLDEN_NAMES) {
       assertClose([output.loss!], [loss], { relative: 1e-5 });
     });
 
+    test("predicts the first token of a row that is padded on the left from its padding, as transformers does", async () => {
+      const { model, batch, logits } = golden;
+      const [V, T, first] = [model.language.model.vocabSize, 11, 4];
+      const label = batch.inputIds[2]![first]!;
+      const labels = batch.labels.map((row, b) => row.map((_, t) => (b === 2 && t === first ? label : -100)));
+      const { loss } = await model.forward({ ...batch, labels });
+      const at = (2 * T + first - 1) * V;
+      const row = Float64Array.from(logits.subarray(at, at + V));
+      const expected = Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0)) - row[label]!;
+      assertClose([loss!], [expected], { relative: 1e-5 });
+    });
+
     test("gives a row alone what it gives it in a batch", async () => {
       const { model, batch, logits } = golden;
       const [V, T] = [model.language.model.vocabSize, 11];

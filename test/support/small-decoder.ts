@@ -62,7 +62,7 @@ export function smallDecoder({ blocks, width, tokens, checkpoint }: SmallDecoder
     graphs,
     typicalSizes,
     batch,
-    async stepper(device: Device, compile: CompileOptions = {}): Promise<LmStepper> {
+    createStepper: async (device: Device, compile: CompileOptions = {}): Promise<LmStepper> => {
       await initializeParameters(device, model.parameters, 1);
       await initializeAdapter(device, adapter, 2);
       const options = { model, optimizers: [optimizer], chunks: 1, maxGradNorm: 0, seed: 0 };

@@ -4,9 +4,9 @@ import { ortDevice } from "../../src/runtime/node/device-node.ts";
 import { smallDecoder } from "../support/small-decoder.ts";
 
 const checkpoint = process.argv[2] === "checkpoint";
-const { stepper: create, batch } = smallDecoder({ blocks: 12, width: 128, tokens: 512, checkpoint });
+const { createStepper, batch } = smallDecoder({ blocks: 12, width: 128, tokens: 512, checkpoint });
 const device = await ortDevice({ threads: 2 });
-const stepper = await create(device);
+const stepper = await createStepper(device);
 await resetPeak();
 const before = process.memoryUsage().rss;
 await stepper.step([batch], 1e-3);

@@ -20,9 +20,9 @@ test("the steps are the same, and the engine's optimised model computes every bl
   try {
     const run = async (checkpoint: boolean) => {
       const device = await ortDevice({ threads: 1 });
-      const { stepper: create, batch } = smallDecoder({ ...SMALL, checkpoint });
+      const { createStepper, batch } = smallDecoder({ ...SMALL, checkpoint });
       const path = join(folder, `${checkpoint}.onnx`);
-      const stepper = await create(device, { optimizedModelPath: path });
+      const stepper = await createStepper(device, { optimizedModelPath: path });
       const steps = [];
       for (let i = 0; i < 3; i++) steps.push(await stepper.step([batch], 1e-2));
       await device.dispose();
@@ -46,16 +46,20 @@ test("the steps are the same, and the engine's optimised model computes every bl
   }
 });
 
-test("a block keeps its input, and not one activation more", () => {
+test("a block keeps no activation but its input until its backward pass", () => {
   const bytes = (blocks: number, checkpoint: boolean) => {
     const { graphs, typicalSizes } = smallDecoder({ ...SMALL, blocks, checkpoint });
     return peakMemory(optimize(graphs.accumulate, { device: "cpu", typicalSizes }), typicalSizes).bytes;
   };
   const perBlock = (checkpoint: boolean) => (bytes(6, checkpoint) - bytes(4, checkpoint)) / 2;
   const { tokens, width } = SMALL;
-  assert.equal(perBlock(true), 4 * tokens * width);
+  // Gradients wait for the end of the run: A and B of seven layers, r = 4. The peak is in the backward pass of the first
+  // block, when the others have left nothing else; or before it, when there are inputs instead.
+  const kvWidth = width / 2;
+  const gradients = 4 * 4 * (2 * (width + width) + 2 * (width + kvWidth) + 3 * (width + 3 * width));
+  assert.equal(perBlock(true), Math.max(gradients, 4 * tokens * width));
   // Gate and up of the MLP, the weights of the attention.
-  assert.ok(perBlock(false) > 4 * (6 * tokens * width + 4 * tokens * tokens));
+  assert.ok(perBlock(false) > gradients + 4 * (6 * tokens * width + 4 * tokens * tokens));
 });
 
 test(

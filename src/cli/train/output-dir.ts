@@ -1,8 +1,8 @@
 /** What is done with an output folder that holds something already, as LLaMA-Factory does it. */
-import { readdir } from "node:fs/promises";
+import { access, constants, mkdir, readdir } from "node:fs/promises";
 import type { RunConfig } from "../../config/read.ts";
 import { ConfigError } from "../../errors.ts";
-import { lastCheckpoint, removeCheckpoints } from "../../train/run/checkpoint-store.ts";
+import { findCheckpoints, lastCheckpoint, removeCheckpoints } from "../../train/run/checkpoint-store.ts";
 
 /**
  * The checkpoint to go on from; undefined for a new run. A folder with checkpoints is gone on with, unless
@@ -10,12 +10,9 @@ import { lastCheckpoint, removeCheckpoints } from "../../train/run/checkpoint-st
  * @throws ConfigError if there is no checkpoint where one is asked for, or the folder holds a run without any
  */
 export async function checkpointToResume(config: RunConfig): Promise<string | undefined> {
-  const { outputDir, resumeFromCheckpoint: wanted, overwriteOutputDir } = config;
+  const { outputDir, resumeFromCheckpoint: wanted } = config;
   if (typeof wanted === "string") return wanted;
-  if (wanted === null && overwriteOutputDir) {
-    await removeCheckpoints(outputDir);
-    return undefined;
-  }
+  if (overwrites(config)) return undefined;
   const last = await lastCheckpoint(outputDir);
   if (last !== undefined) return last.path;
   if (wanted === true) {
@@ -35,4 +32,38 @@ export async function checkpointToResume(config: RunConfig): Promise<string | un
     });
   }
   return undefined;
+}
+
+/**
+ * Makes the output folder, and takes away the checkpoints of a run that is overwritten. Called when everything else is
+ * ready: a run that cannot start must not cost the one before.
+ * @throws ConfigError if the folder cannot be made
+ */
+export async function prepareOutputDir(config: RunConfig, say: (line: string) => void): Promise<void> {
+  const { outputDir } = config;
+  try {
+    await mkdir(outputDir, { recursive: true });
+    await access(outputDir, constants.W_OK);
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+    throw new ConfigError({
+      where: "output_dir",
+      what: `cannot be written (${code})`,
+      got: outputDir,
+      hint: "choose a folder of yours",
+      cause,
+    });
+  }
+  if (!overwrites(config)) return;
+  const old = await findCheckpoints(outputDir);
+  await removeCheckpoints(outputDir);
+  if (old.length > 0) {
+    say(
+      `overwrite_output_dir: removed ${old.length === 1 ? "a checkpoint" : `${old.length} checkpoints`} in ${outputDir}`,
+    );
+  }
+}
+
+function overwrites({ resumeFromCheckpoint, overwriteOutputDir }: RunConfig): boolean {
+  return resumeFromCheckpoint === null && overwriteOutputDir;
 }

@@ -1,5 +1,4 @@
 /** `lowrank train`: from a configuration to an adapter or a model, with everything that a person wants to see. */
-import { mkdir } from "node:fs/promises";
 import { readRunConfig, type RunConfig } from "../../config/read.ts";
 import { checkReport } from "../../data/report/check.ts";
 import { type PreparedRows, prepareRows } from "../../data/rows/prepare.ts";
@@ -18,7 +17,7 @@ import { Interrupted } from "../interrupt.ts";
 import { colorDepth, type Output } from "../terminal/output.ts";
 import { versions } from "../versions.ts";
 import { DownloadView } from "../download-view.ts";
-import { checkpointToResume } from "./output-dir.ts";
+import { checkpointToResume, prepareOutputDir } from "./output-dir.ts";
 import { saveTokenizer, writeOutputs } from "./outputs.ts";
 import { ProgressView } from "./progress-view.ts";
 
@@ -84,7 +83,7 @@ export async function runTrain(
   try {
     checkVocabulary(tokenizer.vocabSize, model);
     const trainable = await trainableOf(model, config, say);
-    await mkdir(config.outputDir, { recursive: true });
+    await prepareOutputDir(config, say);
     const trainer = new Trainer({
       model: { trainable: () => trainable },
       trainDataset: prepared.train.rows,

@@ -1,14 +1,14 @@
 /**
  * y = silu(gate) ∘ up, the middle of a gated MLP (Shazeer 2020, arXiv 2002.05202). With s = σ(gate) and a = gate ∘ s, both
- * computed again for the derivative: dup = dy ∘ a, dgate = dy ∘ up ∘ (s + a ∘ (1 - s)).
+ * computed again for the derivative: dup = dy ∘ a, dgate = dy ∘ up ∘ (s + a - a ∘ s).
  */
 import { isFloat } from "../dtype.ts";
 import { apply, type Value } from "../graph.ts";
 import { add } from "./add.ts";
-import { affine } from "./affine.ts";
 import { elementwise } from "./elementwise.ts";
 import { mul } from "./mul.ts";
 import { logistic, sigmoid } from "./sigmoid.ts";
+import { sub } from "./sub.ts";
 
 export const swigluOp = elementwise({
   name: "swiglu",
@@ -23,10 +23,7 @@ export const swigluOp = elementwise({
   vjp: ({ inputs: [gate, up], cotangents: [dy], needs }) => {
     const s = sigmoid(gate!);
     const a = mul(gate!, s);
-    return [
-      needs[0] ? mul(mul(dy!, up!), add(s, mul(a, affine(s, -1, 1)))) : undefined,
-      needs[1] ? mul(dy!, a) : undefined,
-    ];
+    return [needs[0] ? mul(mul(dy!, up!), add(s, sub(a, mul(a, s)))) : undefined, needs[1] ? mul(dy!, a) : undefined];
   },
 });
 

@@ -1,23 +1,24 @@
 /**
- * Multiplies the small side: a matrix whose rows have factors, and which only products of matrices read, keeps its rows as
- * they are. The factors go to the results of the products, diag(m) X W = diag(m) (X W), or where rows are summed over to
- * the other operand, (diag(m) X)ᵀ H = Xᵀ (diag(m) H).
+ * Multiplies the small side: a matrix whose rows have factors, or that has one factor, and which only products of matrices
+ * read, stays as it is. The factors go to the results of the products, diag(m) X W = diag(m) (X W), or where rows are
+ * summed over to the other operand, (diag(m) X)ᵀ H = Xᵀ (diag(m) H).
  *
- * That is the derivative of a loss per row on its way through a vocabulary head: [N, D] instead of [N, V].
+ * That is the derivative of a loss per row on its way through a vocabulary head, [N, D] instead of [N, V], and the scaling
+ * of a low-rank adapter in its gradients, [N, r] instead of [N, out].
  */
 import type { Graph, Node, Value } from "../graph.ts";
 import { type MatMulAttrs, matmul } from "../ops/matmul.ts";
 import { mul } from "../ops/mul.ts";
 import { reshape } from "../ops/reshape.ts";
-import { type DimSizes, elementCount, isOne, sameShape, sizeOf } from "../shape.ts";
+import { type DimSizes, elementCount, isOne, sameShape, type Shape, sizeOf } from "../shape.ts";
 import { removeDeadCode } from "./dead-code.ts";
 import { readers, rewrite } from "./rewrite.ts";
 import { sizesForChoices } from "./typical-sizes.ts";
 
-/** X times a factor per row. */
+/** X times a factor per row, or times one factor. */
 interface Scaled {
   readonly x: Value;
-  /** [N, 1] */
+  /** [N, 1] or [] */
   readonly factors: Value;
 }
 
@@ -37,7 +38,7 @@ export function moveRowScales(graph: Graph, typicalSizes: DimSizes): Graph {
       continue;
     // One that has factors on both sides keeps those of the other.
     if (products.some((node) => node.inputs.some((input) => moved.has(input)))) continue;
-    const cost = products.reduce((sum, node) => sum + elements(scaledInstead(node, value!)), 0);
+    const cost = products.reduce((sum, node) => sum + elements(scaledInstead(node, value!, scaled)), 0);
     if (cost < elements(value!)) moved.set(value!, scaled);
   }
   if (moved.size === 0) return graph;
@@ -61,7 +62,8 @@ export function moveRowScales(graph: Graph, typicalSizes: DimSizes): Graph {
 function scaledRows(value: Value, inputs: readonly Value[]): Scaled | undefined {
   const { shape } = value.type;
   if (shape.length !== 2 || isOne(shape[1]!)) return undefined;
-  const factors = inputs.find(({ type }) => sameShape(type.shape, [shape[0]!, { name: "", size: 1 }]));
+  const column: Shape = [shape[0]!, { name: "", size: 1 }];
+  const factors = inputs.find(({ type }) => type.shape.length === 0 || sameShape(type.shape, column));
   const x = inputs.find((input) => input !== factors && sameShape(input.type.shape, shape));
   return factors === undefined || x === undefined ? undefined : { x, factors };
 }
@@ -74,16 +76,17 @@ function isProductWith(node: Node, value: Value): boolean {
   return isMatrixProduct(node) && node.inputs[0] !== node.inputs[1] && node.inputs.includes(value);
 }
 
-/** Whether the product sums over the rows of its operand `at`. */
-function sumsOverRows(node: Node, at: number): boolean {
+/** Whether the product sums over rows of its operand `at` that have factors of their own. */
+function sumsOverRows(node: Node, at: number, { factors }: Scaled): boolean {
+  if (factors.type.shape.length === 0) return false;
   const { transA, transB } = node.attrs as MatMulAttrs;
   return at === 0 ? transA : !transB;
 }
 
 /** What gets the factors instead of `value`. */
-function scaledInstead(node: Node, value: Value): Value {
+function scaledInstead(node: Node, value: Value, scaled: Scaled): Value {
   const at = node.inputs.indexOf(value);
-  return sumsOverRows(node, at) ? node.inputs[1 - at]! : node.outputs[0]!;
+  return sumsOverRows(node, at, scaled) ? node.inputs[1 - at]! : node.outputs[0]!;
 }
 
 function product(node: Node, at: number, scaled: Scaled, copies: ReadonlyMap<Value, Value>): Value {
@@ -92,8 +95,9 @@ function product(node: Node, at: number, scaled: Scaled, copies: ReadonlyMap<Val
   const other = copies.get(node.inputs[1 - at]!)!;
   const multiply = (a: Value, b: Value) => (at === 0 ? matmul(a, b, attrs) : matmul(b, a, attrs));
   /** Factors of the rows, or of the columns, of a matrix. */
-  const times = (matrix: Value, rows: boolean) => mul(matrix, rows ? factors : reshape(factors, [1, -1]));
-  if (!sumsOverRows(node, at)) return times(multiply(x, other), at === 0);
+  const times = (matrix: Value, rows: boolean) =>
+    mul(matrix, rows || factors.type.shape.length === 0 ? factors : reshape(factors, [1, -1]));
+  if (!sumsOverRows(node, at, scaled)) return times(multiply(x, other), at === 0);
   const summedIsFirst = at === 0 ? !attrs.transB : attrs.transA;
   return multiply(x, times(other, summedIsFirst));
 }

@@ -10,7 +10,7 @@ import { interpret } from "../../../src/runtime/interp.ts";
 import { assertClose } from "../../support/close.ts";
 import { noise } from "../../support/run.ts";
 
-const SHAPES = { x: [5, 40], m: [5, 1], w: [40, 3], h: [5, 3], row: [1, 40] };
+const SHAPES = { x: [5, 40], m: [5, 1], w: [40, 3], h: [5, 3], row: [1, 40], s: [] };
 type Inputs = Readonly<Record<keyof typeof SHAPES, Value>>;
 
 /** Shapes of the products by a factor after the pass; the numbers are checked to stay. */
@@ -51,6 +51,23 @@ describe("move row scales", () => {
     assert.deepEqual(
       scaledShapes(({ x, m, h }) => ({ y: matmul(h, mul(x, m), { transA: true }) })),
       ["[5, 3]"],
+    );
+  });
+
+  test("one factor of the whole matrix, to the results", () => {
+    const shapes = scaledShapes(({ x, s, w, h }) => {
+      const scaled = mul(x, s);
+      return { y: matmul(scaled, w), z: matmul(h, scaled, { transA: true }), v: matmul(scaled, h, { transA: true }) };
+    });
+    // Three small results would be more than the matrix.
+    assert.deepEqual(shapes, ["[5, 40]"]);
+    assert.deepEqual(
+      scaledShapes(({ x, s, w }) => ({ y: matmul(mul(s, x), w) })),
+      ["[5, 3]"],
+    );
+    assert.deepEqual(
+      scaledShapes(({ x, s, h }) => ({ y: matmul(h, mul(x, s), { transA: true }) })),
+      ["[3, 40]"],
     );
   });
 
