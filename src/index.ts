@@ -3,11 +3,17 @@ export * from "./errors.ts";
 export { Random, type RandomState } from "./random.ts";
 
 // Language models, by the names of transformers and PEFT
-export { AutoModelForCausalLM, AutoTokenizer, CausalLMModel, type FromPretrainedOptions } from "./lm/causal-lm-model.ts";
+export {
+  AutoModelForCausalLM,
+  AutoTokenizer,
+  CausalLMModel,
+  type FromPretrainedOptions,
+} from "./lm/causal-lm-model.ts";
 export type { ForwardInput, ForwardOutput } from "./lm/forward.ts";
 export type { GenerateInput, GenerateResult } from "./lm/generate-input.ts";
 export { getPeftModel, type LoadOptions, type LoraConfig, type PeftConfig, PeftModel } from "./lm/peft-model.ts";
-export { Trainer, type TrainerOptions, type TrainOutput, type TrainRow } from "./train/trainer.ts";
+export { Trainer, type TrainerOptions, type TrainOutput } from "./train/trainer.ts";
+export type { TrainRow } from "./train/train-rows.ts";
 export type { TrainerCallback } from "./train/run/events.ts";
 export { MODELS } from "./models/index.ts";
 export type { CausalLm, ModelFamily } from "./models/causal-lm.ts";

@@ -39,7 +39,7 @@ export function checkTogether(settings: Settings, context: RuleContext): Found {
   }
   if (verb === "train" || verb === "trainer") {
     if (!hasEvalData) checkNoEvalData(settings, verb, given, report);
-    checkRun(settings, given, report, note);
+    checkRun(settings, verb, given, report, note);
   }
   return { problems, notes };
 }
@@ -136,10 +136,14 @@ function checkNoEvalData(settings: Settings, verb: Verb, given: ReadonlySet<stri
   report(key, "there is no data to evaluate on", { hint });
 }
 
-function checkRun(settings: Settings, given: ReadonlySet<string>, report: Report, note: Note): void {
+function checkRun(settings: Settings, verb: Verb, given: ReadonlySet<string>, report: Report, note: Note): void {
   const { evalStrategy, saveStrategy, saveSteps, evalSteps, loadBestModelAtEnd, earlyStoppingSteps } = settings;
   if (!settings.doTrain && !settings.doEval) {
     report("do_train", "is false, and do_eval too: there is nothing to do", { hint: "remove the line" });
+  } else if (!settings.doTrain && verb === "train") {
+    report("do_train", "is false, and evaluation alone is not there yet", {
+      hint: "remove the line: with do_eval: true what was trained is evaluated at the end",
+    });
   }
   if (loadBestModelAtEnd && evalStrategy === "no") {
     report("load_best_model_at_end", "needs evaluations", { hint: `eval_strategy: ${saveStrategy}` });

@@ -133,7 +133,7 @@ async function cached(
   if (commit === undefined || paths.length === 0) {
     throw fail(
       `revision ${repo.revision} is not in the cache ${cache.dir}`,
-      `${online} to download it, set HF_ENDPOINT to a mirror, or give a local folder`,
+      `there is no folder of this name here; ${online} to download it, or set HF_ENDPOINT to a mirror`,
     );
   }
   const complete =

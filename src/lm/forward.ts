@@ -5,19 +5,28 @@ import type { CausalLm } from "../models/causal-lm.ts";
 import type { LanguageModel } from "./language-model.ts";
 import { supervisedFeeds, type SupervisedRows } from "./rows.ts";
 import { sequenceFeeds } from "./sequence.ts";
+import { checkInput, flat, type TokenRows } from "./token-rows.ts";
 
 export interface ForwardInput {
   /** [B][T] Rows of one length: shorter ones are padded by the caller, and `attentionMask` says where. */
-  readonly inputIds: readonly (readonly number[])[];
+  readonly inputIds: TokenRows;
   /** [B][T] 1 where there is a token, 0 where there is padding. Default: 1 everywhere. */
-  readonly attentionMask?: readonly (readonly number[])[];
+  readonly attentionMask?: TokenRows;
   /** [B][T] Default: 0, 1, 2, … in every row, as in transformers. */
-  readonly positionIds?: readonly (readonly number[])[];
+  readonly positionIds?: TokenRows;
   /** [B][T] Token to be predicted at each place, by the token before it; -100 where nothing is. Default: no loss. */
-  readonly labels?: readonly (readonly number[])[];
+  readonly labels?: TokenRows;
   /** Name of the adapter of each row, `"__base__"` for none. Default: the active ones for all rows. */
   readonly adapterNames?: readonly string[];
 }
+
+const OPTIONS = {
+  inputIds: true,
+  attentionMask: true,
+  positionIds: true,
+  labels: true,
+  adapterNames: true,
+} as const satisfies Record<keyof ForwardInput, true>;
 
 export interface ForwardOutput {
   /** B · T · V, row by row; where there is padding, as transformers computes it with its default attention. */
@@ -36,17 +45,20 @@ export async function forwardRows(
   input: ForwardInput,
   choose: ChooseAdapters,
 ): Promise<ForwardOutput> {
+  checkInput("forward", input, OPTIONS);
   checkForward(input, language.model);
   const { inputIds, attentionMask, positionIds, labels } = input;
   const [batch, length] = [inputIds.length, inputIds[0]!.length];
-  const flat = (rows: readonly (readonly number[])[]) => Int32Array.from(rows.flat());
   const rows: SupervisedRows = {
     batch,
     length,
-    tokens: flat(inputIds),
-    segments: attentionMask === undefined ? new Int32Array(batch * length).fill(1) : flat(attentionMask),
+    tokens: Int32Array.from(flat(inputIds)),
+    segments:
+      attentionMask === undefined ? new Int32Array(batch * length).fill(1) : Int32Array.from(flat(attentionMask)),
     positions:
-      positionIds === undefined ? Int32Array.from({ length: batch * length }, (_, i) => i % length) : flat(positionIds),
+      positionIds === undefined
+        ? Int32Array.from({ length: batch * length }, (_, i) => i % length)
+        : Int32Array.from(flat(positionIds)),
     ...supervised(labels, length),
   };
   const chosen = fillRows(choose(input.adapterNames, batch), batch);
@@ -70,7 +82,7 @@ export function fillRows(chosen: readonly (readonly string[])[], batch: number):
 function supervised(labels: ForwardInput["labels"], length: number): { rows: Int32Array; labels: Int32Array } {
   const [rows, wanted]: [number[], number[]] = [[], []];
   labels?.forEach((line, b) =>
-    line.forEach((label, t) => {
+    Array.from(line).forEach((label, t) => {
       if (t === 0 || label === IGNORED) return;
       rows.push(b * length + t - 1);
       wanted.push(label);
@@ -92,12 +104,12 @@ function checkForward(input: ForwardInput, { vocabSize, maxPositions, rope }: Ca
     if (odd >= 0) wrong.push(`${name}[${odd}] has ${rows[odd]!.length} entries and inputIds[0] has ${length}`);
   }
   const isToken = (id: number) => Number.isInteger(id) && id >= 0 && id < vocabSize;
-  const badId = inputIds.flat().find((id) => !isToken(id));
+  const badId = flat(inputIds).find((id) => !isToken(id));
   if (badId !== undefined) wrong.push(`inputIds has ${badId}, and the vocabulary has ${vocabSize} tokens`);
   // Rotations go on for ever, and a table of positions ends.
-  const last = rope === undefined ? Math.max(...(positionIds?.flat() ?? [length - 1])) : 0;
+  const last = rope === undefined ? Math.max(...(positionIds === undefined ? [length - 1] : flat(positionIds))) : 0;
   if (last >= maxPositions) wrong.push(`position ${last} is asked for, and the model has ${maxPositions}`);
-  const badLabel = labels?.flat().find((id) => id !== IGNORED && !isToken(id));
+  const badLabel = flat(labels ?? []).find((id) => id !== IGNORED && !isToken(id));
   if (badLabel !== undefined) wrong.push(`labels has ${badLabel}, neither a token nor ${IGNORED}`);
   if (wrong.length > 0) {
     throw new ConfigError({

@@ -37,6 +37,8 @@ export class LanguageModel {
   readonly #adapters = new Map<string, Adapter>();
   #merged: Merged | undefined;
   readonly #executables = new Map<string, Promise<Executable>>();
+  /** Adapters that are still being written to the device. */
+  #ready: Promise<unknown> = Promise.resolve();
   /** Generation holds the cache from its first token to its last. */
   #generating: Promise<void> = Promise.resolve();
 
@@ -84,6 +86,13 @@ export class LanguageModel {
   /** By their names, in the order in which they were put on. */
   get adapters(): ReadonlyMap<string, Adapter> {
     return this.#adapters;
+  }
+
+  /** Runs nothing before `work` is done, whoever asks: graphs read the adapters that are on, gated or not. */
+  waitFor(work: Promise<unknown>): void {
+    this.#ready = Promise.all([this.#ready, work]);
+    // Whoever runs something is told; until then nobody listens.
+    this.#ready.catch(() => {});
   }
 
   /** Adds an adapter whose parameters are on the device. @throws ConfigError if the name is taken */
@@ -155,10 +164,12 @@ export class LanguageModel {
 
   /** Compiles what {@link next} needs, so that the first token does not wait for it. The states of a cache must exist. */
   async prepare(rows: RowAdapters): Promise<void> {
+    await this.#ready;
     await this.#executable("cached", rows, 1);
   }
 
   async #run(purpose: Purpose, feeds: Feeds, rows: RowAdapters, chunks = 1): Promise<Readonly<Record<string, Tensor>>> {
+    await this.#ready;
     const executable = await this.#executable(purpose, rows, chunks);
     const gates = [...this.#adapters.keys()].map((name): [string, Tensor] => {
       const data = Float32Array.from(rows, (names) => (names.includes(name) ? 1 : 0));

@@ -19,6 +19,7 @@ import { type CausalLMModel, type HubOptions, hubOptions } from "./causal-lm-mod
 import { type ForwardInput, type ForwardOutput, forwardRows } from "./forward.ts";
 import { type GenerateInput, generateFrom, type GenerateResult } from "./generate-input.ts";
 import { BASE, type RowAdapters } from "./language-model.ts";
+import { nearest } from "../nearest.ts";
 import { adapterTrainable, countTrainable, type Trainable, trainableText } from "./trainable.ts";
 
 /** LoRA's settings by PEFT's names in camelCase, with its meanings and defaults. Those not listed here go in too. */
@@ -49,6 +50,13 @@ export interface LoraConfig {
   readonly taskType?: string;
   readonly [further: string]: unknown;
 }
+
+/** Settings that a misspelt one may have meant. */
+const SETTINGS = [
+  ..."peft_type r lora_alpha lora_dropout target_modules exclude_modules layers_to_transform layers_pattern".split(" "),
+  ..."rank_pattern alpha_pattern use_rslora modules_to_save bias lora_bias init_lora_weights".split(" "),
+  ..."fan_in_fan_out task_type ensure_weight_tying".split(" "),
+].map(camelCase);
 
 /** Settings of an adapter of any kind. */
 export type PeftConfig = LoraConfig;
@@ -149,7 +157,13 @@ export class PeftModel {
       unknown,
     } = readConfig(new JsonObject("LoraConfig", new Map(fields)), {});
     if (unknown.length > 0) {
-      throw new ConfigError({ where: "LoraConfig", what: "there are no such settings", got: unknown.join(", ") });
+      const hints = unknown.map((name) => `${name}: the nearest one is ${nearest(camelCase(name), SETTINGS)!}`);
+      throw new ConfigError({
+        where: "LoraConfig",
+        what: "there are no such settings",
+        got: unknown.join(", "),
+        hint: hints.join("; "),
+      });
     }
     const adapter = attach(this.#adaptable(), format.method, {
       ...selection,
@@ -247,7 +261,7 @@ export class PeftModel {
 
   /**
    * A new adapter whose update is the weighted sum of others' updates, exactly.
-   * @param options `combinationType`: `linear` (default), `cat` or `svd`, with `svdRank`
+   * @param options `combinationType`: `svd` (default, as in PEFT; with `svdRank`), `cat` or `linear`, which are exact
    */
   async addWeightedAdapter(
     adapters: readonly string[],
@@ -380,7 +394,13 @@ export class PeftModel {
     this.#pending = this.#pending.then(work);
     // Whoever waits next is told; until then nobody listens.
     this.#pending.catch(() => {});
+    this.base.language.waitFor(this.#pending);
   }
+}
+
+/** `lora_alpha` -> `loraAlpha` */
+function camelCase(key: string): string {
+  return key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
 /** `loraAlpha` -> `lora_alpha` */

@@ -76,12 +76,20 @@ export function adapterTrainable(
   };
 }
 
-/** Number of trained elements, and of all that the model has, adapters included. */
+/**
+ * Number of trained elements, and of all that the model has, adapters included. As PEFT counts: a bias that is trained
+ * counts once, and a module to save with the one that it stands in for.
+ */
 export function countTrainable({ language, trained, adapters }: Pick<Trainable, "language" | "trained" | "adapters">): {
   trainable: number;
   all: number;
 } {
-  const added = adapters.flatMap(({ parameters }) => parameters);
+  const added = adapters.flatMap(({ parameters, copies }) => {
+    const biases = new Set(
+      [...copies.values()].map(({ name }) => name).filter((name) => !name.includes(".modules_to_save.")),
+    );
+    return parameters.filter(({ name }) => !biases.has(name));
+  });
   return {
     trainable: countElements(trained),
     all: countElements(language.model.parameters) + countElements(added),

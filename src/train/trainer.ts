@@ -16,35 +16,29 @@ import type { Optimizer } from "../optim/optimizer.ts";
 import type { Schedule } from "../optim/schedule.ts";
 import { sgd } from "../optim/sgd.ts";
 import { diagnose } from "./diagnose.ts";
+import { runIdentity } from "./identity.ts";
 import { headChunks } from "./head-chunks.ts";
 import { lmGraphs } from "./lm-graphs.ts";
 import { LmStepper, type LmStepResult } from "./lm-stepper.ts";
 import { type Plan, planRun, type Position, stepsFrom, type StepRows } from "./plan.ts";
-import { memoryRows, type Row, type RowSource } from "../data/row-source.ts";
+import type { Row, RowSource } from "../data/row-source.ts";
 import { BestMetric } from "./run/best-metric.ts";
 import { cleanCheckpoints, saveCheckpoint, verifyCheckpoint } from "./run/checkpoint-store.ts";
 import { EarlyStopping } from "./run/early-stopping.ts";
 import { emit, type EndEvent, type TrainerCallback } from "./run/events.ts";
-import type { EvalRow, LogRow } from "./run/log-rows.ts";
+import { type EvalRow, isEvalRow, isTrainRow, type LogRow } from "./run/log-rows.ts";
 import { RunLog } from "./run/log.ts";
-import type { Json } from "./run/python-json.ts";
 import type { TrainerState } from "./run/trainer-state.ts";
 import { writeTrainerState } from "./run/trainer-state.ts";
 import {
-  checkConfigHash,
-  configHash,
+  checkIdentity,
+  type Identity,
   readTrainingState,
   type TrainingState,
   writeTrainingState,
 } from "./run/training-state.ts";
 import { countTrainable, type Trainable } from "../lm/trainable.ts";
-
-/** A row as a caller has it. */
-export interface TrainRow {
-  readonly inputIds: ArrayLike<number>;
-  /** -100 where nothing is to be learnt. Default: `inputIds`. */
-  readonly labels?: ArrayLike<number>;
-}
+import { rowsOf, type TrainRow } from "./train-rows.ts";
 
 export interface TrainerOptions {
   /** A model, all of whose weights are trained, or one with an adapter, which is. */
@@ -66,9 +60,11 @@ export interface TrainOutput {
   readonly globalStep: number;
   /** Mean of the steps' losses, in nats. */
   readonly trainingLoss: number;
-  /** As transformers keeps it, with names in camelCase: one entry per logging step, evaluation, and end. */
+  /** As transformers keeps it, with names in camelCase: one entry per logging step, and per evaluation. */
   readonly logHistory: readonly Readonly<Record<string, number>>[];
   readonly reason: Exclude<EndEvent["reason"], "failed">;
+  /** The step whose weights the model has now: with `loadBestModelAtEnd` that of the best evaluation. */
+  readonly weightsOfStep: number;
   /** Path of the newest checkpoint, if there is one. */
   readonly checkpoint?: string;
 }
@@ -100,8 +96,9 @@ export class Trainer {
     this.#settings = config;
     this.#outputDir = given.has("output_dir") ? config.outputDir : undefined;
     const seed = config.shuffle ? config.dataSeed : undefined;
-    this.#train = sourceOf(options.trainDataset, seed);
-    this.#eval = evalDataset === undefined ? undefined : sourceOf(evalDataset, undefined);
+    const { model } = this.#trainable.language;
+    this.#train = rowsOf("trainDataset", options.trainDataset, model, seed);
+    this.#eval = evalDataset === undefined ? undefined : rowsOf("evalDataset", evalDataset, model, undefined);
     this.#callbacks = options.callbacks ?? [];
     this.#padId = options.padId ?? 0;
     this.#alsoSave = options.alsoSave;
@@ -136,15 +133,20 @@ export class Trainer {
 
   /**
    * Mean loss and perplexity over the evaluation set; after training, a row of the log too.
-   * @throws ConfigError if there is none
+   * @throws ConfigError if there is none; the signal's reason
    */
-  async evaluate(): Promise<{ readonly evalLoss: number; readonly perplexity: number }> {
+  async evaluate({ signal }: { signal?: AbortSignal } = {}): Promise<{
+    readonly evalLoss: number;
+    readonly perplexity: number;
+  }> {
     if (this.#eval === undefined) {
       throw new ConfigError({ where: "evaluate", what: "the trainer has no evalDataset" });
     }
     await this.#trainable.ready();
     const { perDeviceEvalBatchSize } = this.#settings;
-    const { loss, speed } = await evaluateRows(this.#trainable, this.#eval, perDeviceEvalBatchSize, this.#padId);
+    const result = await evaluateRows(this.#trainable, this.#eval, perDeviceEvalBatchSize, this.#padId, signal);
+    if (result === undefined) throw signal?.reason;
+    const { loss, speed } = result;
     const last = this.#log?.history.at(-1);
     if (last !== undefined) await this.#log!.evaluate({ step: last.step, epoch: last.epoch, loss, speed });
     return { evalLoss: loss, perplexity: Math.exp(loss) };
@@ -153,6 +155,7 @@ export class Trainer {
   async #restore(dir: string): Promise<TrainingState> {
     await verifyCheckpoint(dir);
     const state = await readTrainingState(dir);
+    checkIdentity(state.identity, this.#identity);
     await this.#trainable.restore(dir);
     return state;
   }
@@ -168,7 +171,13 @@ export class Trainer {
       padId: this.#padId,
       alsoSave: this.#alsoSave,
       plan,
+      identity: this.#identity,
     };
+  }
+
+  /** What a checkpoint of another run differs in. */
+  get #identity(): Identity {
+    return runIdentity(this.#settings, this.#trainable, this.#train.length);
   }
 }
 
@@ -182,6 +191,7 @@ interface RunParts {
   readonly padId: number;
   readonly alsoSave: ((dir: string) => Promise<void>) | undefined;
   readonly plan: Plan;
+  readonly identity: Identity;
 }
 
 /** What changes from step to step, besides the parameters and the optimizer's states. */
@@ -195,6 +205,8 @@ interface Progress {
   lossCount: number;
   totalLoss: number;
   totalCount: number;
+  /** Whether the run was stopped in the evaluation of this step, which is still to be made. */
+  evaluationDue: boolean;
 }
 
 /** One call of `train`. */
@@ -202,24 +214,27 @@ class Run {
   readonly #parts: RunParts;
   readonly #stepper: LmStepper;
   readonly #schedule: Schedule;
-  readonly #hash: string;
   readonly #best: BestMetric;
   readonly #stopping: EarlyStopping | undefined;
   readonly #progress: Progress;
   readonly log: RunLog;
+  /** Where this part of the run began. */
+  readonly #startedAt: { readonly step: number; readonly epoch: number };
   #bestCheckpoint: string | undefined;
   #checkpoint: string | undefined;
   #savedStep = -1;
 
-  private constructor(parts: RunParts, stepper: LmStepper, log: RunLog, hash: string, resume?: TrainingState) {
+  private constructor(parts: RunParts, stepper: LmStepper, log: RunLog, resume?: TrainingState) {
     const { settings, plan } = parts;
     this.#parts = parts;
     this.#stepper = stepper;
     this.log = log;
-    this.#hash = hash;
     this.#schedule = scheduleOf(settings, plan.totalSteps);
     const { bestMetric, bestGlobalStep, bestModelCheckpoint } = resume?.trainer ?? {};
-    const best = typeof bestMetric !== "number" || typeof bestGlobalStep !== "number" ? undefined : { value: bestMetric, step: bestGlobalStep };
+    const best =
+      typeof bestMetric !== "number" || typeof bestGlobalStep !== "number"
+        ? undefined
+        : { value: bestMetric, step: bestGlobalStep };
     this.#best = new BestMetric(
       { metric: settings.metricForBestModel, greaterIsBetter: settings.greaterIsBetter },
       best,
@@ -238,7 +253,9 @@ class Run {
       lossCount: number("lossCount"),
       totalLoss: number("totalLoss"),
       totalCount: number("totalCount"),
+      evaluationDue: resume?.progress["evaluationDue"] === true,
     };
+    this.#startedAt = { step: this.#progress.globalStep, epoch: this.#epoch };
   }
 
   static async start(
@@ -247,8 +264,6 @@ class Run {
     resumedFrom: string | undefined,
   ): Promise<Run> {
     const { trainable, settings, outputDir, train, plan, callbacks } = parts;
-    const hash = configHash(identity(parts));
-    if (resume !== undefined) checkConfigHash(resume, hash);
     if (outputDir !== undefined) await cleanCheckpoints(outputDir);
     const { model, device } = trainable.language;
     const decaying = optimizerOf(settings, settings.weightDecay);
@@ -291,7 +306,7 @@ class Run {
             },
           }),
     });
-    const run = new Run(parts, stepper, log, hash, resume);
+    const run = new Run(parts, stepper, log, resume);
     if (resumedFrom !== undefined) run.#checkpoint = resumedFrom;
     const { trainable: trainableParameters, all: allParameters } = countTrainable(trainable);
     await emit(callbacks, "onStart", {
@@ -312,23 +327,41 @@ class Run {
   async steps(signal: AbortSignal | undefined): Promise<TrainOutput["reason"]> {
     const { settings, train, plan, evaluation } = this.#parts;
     const progress = this.#progress;
-    if (settings.evalOnStart && evaluation !== undefined && progress.globalStep === 0) await this.#evaluate();
+    if (settings.evalOnStart && evaluation !== undefined && progress.globalStep === 0) {
+      if ((await this.#evaluate(signal)) === "interrupted") return "interrupted";
+    } else if (progress.evaluationDue) {
+      const endsEpoch = progress.position.epoch > 0 && progress.position.used === 0;
+      const reason = await this.#afterStep(endsEpoch, signal);
+      if (reason !== undefined) return reason;
+    }
     if (progress.globalStep >= plan.totalSteps) return "finished";
     for await (const rows of stepsFrom(train, settings, progress.position)) {
       const endsEpoch = rows.position.epoch > progress.position.epoch;
       await this.#step(rows);
-      const ends = progress.globalStep >= plan.totalSteps;
-      await this.#logIfDue(endsEpoch, ends);
-      const due = (strategy: string, every: number) =>
-        strategy === "steps" ? this.#isDue(every) : strategy === "epoch" && (endsEpoch || ends);
-      let stop = false;
-      if (evaluation !== undefined && due(settings.evalStrategy, settings.evalSteps)) stop = await this.#evaluate();
-      if (due(settings.saveStrategy, settings.saveSteps)) await this.#save();
-      if (ends) return "finished";
-      if (stop) return "early-stopping";
-      if (signal?.aborted === true) return "interrupted";
+      await this.#logIfDue(endsEpoch, progress.globalStep >= plan.totalSteps);
+      const reason = await this.#afterStep(endsEpoch, signal);
+      if (reason !== undefined) return reason;
     }
     return "finished";
+  }
+
+  /** Evaluates and saves where it is time to. @returns why the run should end here, if it should */
+  async #afterStep(endsEpoch: boolean, signal: AbortSignal | undefined): Promise<TrainOutput["reason"] | undefined> {
+    const { settings, plan, evaluation } = this.#parts;
+    const ends = this.#progress.globalStep >= plan.totalSteps;
+    const due = (strategy: string, every: number) =>
+      strategy === "steps" ? this.#isDue(every) : strategy === "epoch" && (endsEpoch || ends);
+    let stop = false;
+    if (evaluation !== undefined && due(settings.evalStrategy, settings.evalSteps)) {
+      const outcome = await this.#evaluate(signal);
+      this.#progress.evaluationDue = outcome === "interrupted";
+      if (outcome === "interrupted") return "interrupted";
+      stop = outcome === "stop";
+    }
+    if (due(settings.saveStrategy, settings.saveSteps)) await this.#save();
+    if (ends) return "finished";
+    if (stop) return "early-stopping";
+    return signal?.aborted === true ? "interrupted" : undefined;
   }
 
   #isDue(every: number): boolean {
@@ -412,11 +445,12 @@ class Run {
     await emit(callbacks, "onLog", { row, tokensSeen: progress.tokensSeen });
   }
 
-  /** @returns whether the run should stop */
-  async #evaluate(): Promise<boolean> {
+  async #evaluate(signal: AbortSignal | undefined): Promise<"go on" | "stop" | "interrupted"> {
     const { trainable, evaluation, settings, padId, callbacks } = this.#parts;
     const { globalStep, tokensSeen } = this.#progress;
-    const { loss, speed } = await evaluateRows(trainable, evaluation!, settings.perDeviceEvalBatchSize, padId);
+    const result = await evaluateRows(trainable, evaluation!, settings.perDeviceEvalBatchSize, padId, signal);
+    if (result === undefined) return "interrupted";
+    const { loss, speed } = result;
     const row: EvalRow = await this.log.evaluate({ step: globalStep, epoch: this.#epoch, loss, speed, tokensSeen });
     const value = this.#best.valueIn(row);
     const stop = this.#stopping?.observe(this.#best, value) ?? false;
@@ -424,7 +458,7 @@ class Run {
     if (best && this.#parts.outputDir !== undefined && settings.saveStrategy !== "no") this.#bestCheckpoint = undefined;
     await emit(callbacks, "onLog", { row, tokensSeen });
     await emit(callbacks, "onEvaluate", { row, best });
-    return stop;
+    return stop ? "stop" : "go on";
   }
 
   async #save(): Promise<void> {
@@ -467,7 +501,7 @@ class Run {
       },
       // Orders and dropout masks are functions of seeds and positions: no generator has a state of its own.
       random: {},
-      configHash: this.#hash,
+      identity: this.#parts.identity,
       trainer: this.trainerState(),
     };
   }
@@ -505,14 +539,16 @@ class Run {
 
   /** Saves what an interrupted run has, takes the best weights if asked, and closes the log. */
   async finish(reason: TrainOutput["reason"]): Promise<TrainOutput> {
-    const { settings, trainable, outputDir, callbacks, plan } = this.#parts;
+    const { settings, trainable, outputDir, callbacks } = this.#parts;
     const progress = this.#progress;
+    let weightsOfStep = progress.globalStep;
     if (reason === "interrupted" || settings.saveStrategy !== "no") await this.#save();
     const trainingLoss = progress.totalCount === 0 ? NaN : progress.totalLoss / progress.totalCount;
     if (reason !== "interrupted") {
       if (settings.loadBestModelAtEnd && this.#bestCheckpoint !== undefined) {
         await trainable.restore(this.#bestCheckpoint);
         await trainable.language.changed();
+        weightsOfStep = this.#best.best?.step ?? weightsOfStep;
       }
       const samples = this.#parts.train.length;
       const row = await this.log.finish({
@@ -520,8 +556,8 @@ class Run {
         epoch: this.#epoch,
         loss: trainingLoss,
         speed: {
-          steps: plan.totalSteps,
-          ...(samples === undefined ? {} : { samples: Math.round(samples * this.#epoch) }),
+          steps: progress.globalStep - this.#startedAt.step,
+          ...(samples === undefined ? {} : { samples: Math.round(samples * (this.#epoch - this.#startedAt.epoch)) }),
         },
         tokensSeen: progress.tokensSeen,
       });
@@ -534,12 +570,14 @@ class Run {
       loss: trainingLoss,
       elapsedMs: this.log.elapsedMs,
       ...(this.#checkpoint === undefined ? {} : { checkpoint: this.#checkpoint }),
+      ...(weightsOfStep === progress.globalStep ? {} : { best: weightsOfStep }),
     });
     return {
       globalStep: progress.globalStep,
       trainingLoss,
-      logHistory: this.log.history.map(camelRow),
+      logHistory: this.log.history.filter((row) => isTrainRow(row) || isEvalRow(row)).map(camelRow),
       reason,
+      weightsOfStep,
       ...(this.#checkpoint === undefined ? {} : { checkpoint: this.#checkpoint }),
     };
   }
@@ -584,16 +622,6 @@ class Run {
   }
 }
 
-function sourceOf(rows: readonly TrainRow[] | RowSource, seed: number | undefined): RowSource {
-  if ("rows" in rows) return rows;
-  const encoded = rows.map(({ inputIds, labels = inputIds, ...rest }) => ({
-    ...rest,
-    inputIds: Int32Array.from(inputIds),
-    labels: Int32Array.from(labels),
-  }));
-  return memoryRows(encoded, seed);
-}
-
 function sourcesOf(rows: readonly Row[]): string[] {
   return rows.flatMap(({ sources = [] }) => sources.map(({ file, line }) => `${file}:${line}`));
 }
@@ -608,31 +636,20 @@ function decays({ name }: ParameterSpec): boolean {
   return !/bias|layernorm|rmsnorm|(^|[._])norm($|\.)|(^|\.)ln_|_norm($|\.)/i.test(name);
 }
 
-/** What must be the same in every part of a run: settings that change its numbers, the data's size, what is trained. */
-function identity({ settings: s, trainable, train }: RunParts): Json {
-  return {
-    batch: [s.perDeviceTrainBatchSize, s.gradientAccumulationSteps],
-    length: [s.numTrainEpochs, s.maxSteps, train.length ?? null],
-    rate: [s.learningRate, s.lrSchedulerType, s.warmupRatio, s.warmupSteps, JSON.stringify(s.lrSchedulerKwargs)],
-    optimizer: [s.optim, s.weightDecay, s.adamBeta1, s.adamBeta2, s.adamEpsilon, s.maxGradNorm],
-    random: [s.seed, s.dataSeed, s.shuffle],
-    trained: trainable.trained.map(({ name, shape }) => `${name}[${shape.join(",")}]`),
-  };
-}
-
 function camelRow(row: LogRow): Record<string, number> {
   return Object.fromEntries(
     Object.entries(row).map(([key, value]) => [key.replace(/_([a-z])/g, (_, c: string) => c.toUpperCase()), value]),
   );
 }
 
-/** Mean loss over the supervised tokens of all rows. */
+/** Mean loss over the supervised tokens of all rows; undefined if `signal` came before the end. */
 export async function evaluateRows(
   { language, adapters }: Trainable,
   source: RowSource,
   batchSize: number,
   padId: number,
-): Promise<{ loss: number; speed: { runtimeMs: number; samples: number; steps: number } }> {
+  signal?: AbortSignal,
+): Promise<{ loss: number; speed: { runtimeMs: number; samples: number; steps: number } } | undefined> {
   const start = performance.now();
   const chunks = headChunks(batchSize * source.maxSupervised, language.model.vocabSize);
   const names = adapters.map(({ name }) => name);
@@ -655,6 +672,7 @@ export async function evaluateRows(
   for await (const row of source.rows(0, 0)) {
     waiting.push(row);
     if (waiting.length < batchSize) continue;
+    if (signal?.aborted === true) return undefined;
     await flush(waiting);
     waiting = [];
   }

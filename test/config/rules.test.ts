@@ -42,6 +42,7 @@ const WRONG: readonly (readonly [string, RegExp])[] = [
   ["adapter_name_or_path: x,y", /training goes on with one adapter: got x,y/],
   ["train_from_scratch: true", /expected finetuning_type: full/],
   ["do_train: false", /there is nothing to do/],
+  ["do_train: false\ndo_eval: true\nval_size: 0.1", /do_train: is false, and evaluation alone is not there yet/],
   ["lr_scheduler_type: cosine_with_min_lr", /needs min_lr or min_lr_rate/],
   ["lr_scheduler_kwargs: {min_lr: 1e-6}", /linear has no option min_lr/],
   ["lr_scheduler_type: polynomial\nlr_scheduler_kwargs: {power: -1}", /schedule: power: out of range: got -1/],

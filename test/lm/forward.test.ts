@@ -47,7 +47,7 @@ for (const name of GOLDEN_NAMES) {
   });
 }
 
-suite("what forward refuses", () => {
+suite("what forward takes, and refuses", () => {
   let golden: GoldenModel;
   before(async () => {
     golden = await goldenModel("gpt2");
@@ -64,6 +64,13 @@ suite("what forward refuses", () => {
     ["a token that is no integer", { inputIds: [[0.5]] }, /inputIds has 0.5/],
     ["a label that is none", { inputIds: [[1]], labels: [[-1]] }, /labels has -1, neither a token nor -100/],
     ["more tokens than positions", { inputIds: [Array<number>(14).fill(1)] }, /position 13 .* the model has 13/],
+    [
+      "a name in Python's spelling",
+      { input_ids: [[1]] } as never,
+      /no such options: got input_ids[^]*nearest one is inputIds/,
+    ],
+    ["no inputIds", {} as never, /inputIds is missing[^]*\[\[1, 2, 3\], \[4, 5, 6\]\]/],
+    ["a row that is not in brackets", { inputIds: [1, 2] as never }, /not an array of rows/],
     ["a position that is not there", { inputIds: [[1]], positionIds: [[99]] }, /position 99/],
   ];
   for (const [what, input, message] of cases) {
@@ -74,6 +81,22 @@ suite("what forward refuses", () => {
       ),
     );
   }
+
+  test("typed arrays, as a tokenizer gives them, are rows like others", async () => {
+    const plain = await golden.model.forward({ inputIds: [[1, 2, 3]], labels: [[1, 2, 3]] });
+    const row = Int32Array.of(1, 2, 3);
+    assert.deepEqual(await golden.model.forward({ inputIds: [row], labels: [row] }), plain);
+    assert.deepEqual(
+      (await golden.model.generate({ inputIds: [row], maxNewTokens: 3 })).rows,
+      (await golden.model.generate({ inputIds: [[1, 2, 3]], maxNewTokens: 3 })).rows,
+    );
+  });
+
+  test("an option of generate that does not exist", () =>
+    assert.rejects(
+      golden.model.generate({ inputIds: [[1]], maxTokens: 3 } as never),
+      /there are no such options: got maxTokens/,
+    ));
 
   test("labels of which none counts have no loss", async () => {
     const { loss } = await golden.model.forward({ inputIds: [[1, 2]], labels: [[1, -100]] });

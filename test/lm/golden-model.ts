@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openSafetensors } from "../../src/formats/safetensors/index.ts";
 import { AutoModelForCausalLM, type CausalLMModel } from "../../src/lm/causal-lm-model.ts";
-import type { ForwardInput } from "../../src/lm/forward.ts";
 
 export const GOLDEN_NAMES = [
   "qwen2-tied",
@@ -19,7 +18,7 @@ export const GOLDEN_NAMES = [
 export interface GoldenModel {
   readonly model: CausalLMModel;
   /** Three rows: a full one, one padded on the right, one padded on the left. */
-  readonly batch: Required<Omit<ForwardInput, "adapterNames">>;
+  readonly batch: Record<"inputIds" | "attentionMask" | "positionIds" | "labels", readonly (readonly number[])[]>;
   readonly loss: number;
   /** B · T · V */
   readonly logits: Float32Array;

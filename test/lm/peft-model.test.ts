@@ -243,6 +243,32 @@ suite("PeftModel", () => {
     await fresh.deleteAdapter("f");
   });
 
+  test("the base may be used at once: it waits for what is being put on it", async () => {
+    const fresh = getPeftModel(base, { peftType: "LORA", targetModules: ["k_proj"] }, { adapterName: "soon" });
+    assert.deepEqual((await base.forward(INPUT)).logits, alone["base"]);
+    const again = getPeftModel(base, { peftType: "LORA", targetModules: ["v_proj"] }, { adapterName: "sooner" });
+    await base.generate({ inputIds: [[1, 2]], maxNewTokens: 1 });
+    await fresh.deleteAdapter("soon");
+    await again.deleteAdapter("sooner");
+  });
+
+  test("a bias that is trained is counted once, and a module to save beside its original, as in PEFT", async () => {
+    const count = async (config: object) => {
+      const settings = { peftType: "LORA", r: 4, targetModules: ["q_proj"], ...config } as const;
+      const fresh = getPeftModel(base, settings, { adapterName: "counted" });
+      fresh.setAdapter("counted");
+      const counts = fresh.getNbTrainableParameters();
+      await fresh.deleteAdapter("counted");
+      return counts;
+    };
+    const plain = await count({});
+    const biases = await count({ bias: "lora_only" });
+    assert.equal(biases.all, plain.all);
+    assert.equal(biases.trainable, plain.trainable + 3 * 24); // three blocks with a bias of 24
+    const saved = await count({ modulesToSave: ["lm_head"] });
+    assert.deepEqual(saved, { trainable: plain.trainable + 43 * 20, all: plain.all + 43 * 20 });
+  });
+
   test("what is wrong with a configuration is said at once", () => {
     const wrong = (config: object) => () => getPeftModel(base, { peftType: "LORA", ...config }, { adapterName: "w" });
     assert.throws(
@@ -250,7 +276,7 @@ suite("PeftModel", () => {
       /"q_prj" matches none.*nearest|closest name to "q_prj" is "q_proj"/s,
     );
     assert.throws(wrong({ r: 0, loraDropout: 2 }), /r is 0.*dropout is 2/s);
-    assert.throws(wrong({ loraAlfa: 3 }), /lora_alfa/);
+    assert.throws(wrong({ loraAlfa: 3 }), /lora_alfa[^]*nearest one is loraAlpha/);
     assert.throws(wrong({ useDora: true }), /use_dora/);
     assert.throws(() => peft.addAdapter("red", { peftType: "LORA" }), /taken/);
   });

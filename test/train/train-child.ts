@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { AutoModelForCausalLM } from "../../src/lm/causal-lm-model.ts";
 import { PeftModel } from "../../src/lm/peft-model.ts";
 import { lastCheckpoint } from "../../src/train/run/checkpoint-store.ts";
-import { Trainer, type TrainRow } from "../../src/train/trainer.ts";
+import type { TrainRow } from "../../src/train/train-rows.ts";
+import { Trainer } from "../../src/train/trainer.ts";
 
 const outputDir = process.argv[2]!;
 const { rows } = JSON.parse(readFileSync("golden/trainer/run.json", "utf8")) as { rows: TrainRow[] };

@@ -1,8 +1,8 @@
 /** What is done with an output folder that holds something already, as LLaMA-Factory does it. */
-import { access, constants, mkdir, readdir } from "node:fs/promises";
+import { access, constants, mkdir, readdir, stat } from "node:fs/promises";
 import type { RunConfig } from "../../config/read.ts";
 import { ConfigError } from "../../errors.ts";
-import { findCheckpoints, lastCheckpoint, removeCheckpoints } from "../../train/run/checkpoint-store.ts";
+import { checkComplete, findCheckpoints, lastCheckpoint, removeCheckpoints } from "../../train/run/checkpoint-store.ts";
 
 /**
  * The checkpoint to go on from; undefined for a new run. A folder with checkpoints is gone on with, unless
@@ -11,7 +11,10 @@ import { findCheckpoints, lastCheckpoint, removeCheckpoints } from "../../train/
  */
 export async function checkpointToResume(config: RunConfig): Promise<string | undefined> {
   const { outputDir, resumeFromCheckpoint: wanted } = config;
-  if (typeof wanted === "string") return wanted;
+  if (typeof wanted === "string") {
+    await checkWanted(wanted, outputDir);
+    return wanted;
+  }
   if (overwrites(config)) return undefined;
   const last = await lastCheckpoint(outputDir);
   if (last !== undefined) return last.path;
@@ -34,6 +37,22 @@ export async function checkpointToResume(config: RunConfig): Promise<string | un
   return undefined;
 }
 
+/** Said at once, and not when the data has been read. Damage is found when it is read. */
+async function checkWanted(path: string, outputDir: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found !== undefined) {
+    await checkComplete(path);
+    return;
+  }
+  const there = (await findCheckpoints(outputDir)).map((checkpoint) => checkpoint.path);
+  throw new ConfigError({
+    where: "resume_from_checkpoint",
+    what: "there is no such folder",
+    got: path,
+    hint: there.length === 0 ? `there is no checkpoint in ${outputDir} either` : `there are ${there.join(", ")}`,
+  });
+}
+
 /**
  * Makes the output folder, and takes away the checkpoints of a run that is overwritten. Called when everything else is
  * ready: a run that cannot start must not cost the one before.
@@ -48,9 +67,11 @@ export async function prepareOutputDir(config: RunConfig, say: (line: string) =>
     const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
     throw new ConfigError({
       where: "output_dir",
-      what: `cannot be written (${code})`,
+      what: /^(EEXIST|ENOTDIR)$/.test(code)
+        ? "is, or is in, something that is no folder"
+        : `cannot be written (${code})`,
       got: outputDir,
-      hint: "choose a folder of yours",
+      hint: "choose another folder",
       cause,
     });
   }

@@ -6,7 +6,7 @@ import { stepsOf } from "../../config/schedule.ts";
 import { writeRunConfig } from "../../config/write.ts";
 import type { ChatTemplate } from "../../data/text/templates.ts";
 import type { Tokenizer } from "../../data/text/tokenizer.ts";
-import { metricsOf, type LogRow } from "../../train/run/log-rows.ts";
+import { type EvalRow, metricsOf, type LogRow } from "../../train/run/log-rows.ts";
 import { hyperparameters, writeModelCard } from "../../train/run/model-card.ts";
 import { writeLossPlots } from "../../train/run/plots.ts";
 import { replaceFile } from "../../train/run/durable-file.ts";
@@ -27,17 +27,18 @@ export async function saveTokenizer(
 export interface RunSummary {
   readonly config: RunConfig;
   readonly history: readonly LogRow[];
+  /** Of the weights that are saved, if they were evaluated. */
+  readonly evaluation?: EvalRow;
   readonly totalSteps: number;
   readonly versions: Readonly<Record<string, string>>;
 }
 
 /** @returns paths of the pictures */
 export async function writeOutputs(summary: RunSummary): Promise<string[]> {
-  const { config, history, versions } = summary;
+  const { config, history, evaluation, versions } = summary;
   const { outputDir } = config;
   const final = history.findLast((row) => row["train_loss"] !== undefined);
   if (final !== undefined) await writeResults(outputDir, "train", metricsOf(final));
-  const evaluation = history.findLast((row) => row["eval_loss"] !== undefined);
   if (evaluation !== undefined) await writeResults(outputDir, "eval", metricsOf(evaluation));
   await writeRunConfig(join(outputDir, "training_args.yaml"), config);
   await writeModelCard(outputDir, {
@@ -48,6 +49,7 @@ export async function writeOutputs(summary: RunSummary): Promise<string[]> {
     hyperparameters: hyperparameters(cardSettings(summary)),
     logHistory: history,
     versions,
+    ...(evaluation === undefined ? {} : { evaluation }),
   });
   return writeLossPlots(outputDir, history);
 }

@@ -115,7 +115,7 @@ export class ProgressView implements TrainerCallback {
     if (this.#skips === SKIPS_SHOWN) this.#note("further skips are counted, not shown");
   }
 
-  onEnd({ reason, step, loss, elapsedMs, checkpoint }: EndEvent): void {
+  onEnd({ reason, step, loss, elapsedMs, checkpoint, best }: EndEvent): void {
     if (reason === "finished") this.#bar?.finish();
     else this.#bar?.stop();
     this.#bar = undefined;
@@ -127,8 +127,11 @@ export class ProgressView implements TrainerCallback {
       failed: "failed",
     };
     const mean = loss === undefined ? "" : `, mean loss ${loss.toPrecision(4)}`;
-    this.#note(`${words[reason]} after ${step} steps in ${duration(elapsedMs / 1000)}${mean}`);
-    if (checkpoint !== undefined && (reason === "interrupted" || reason === "failed")) {
+    const steps = step === 1 ? "a step" : `${step} steps`;
+    this.#note(`${words[reason]} after ${steps} in ${duration(elapsedMs / 1000)}${mean}`);
+    if (best !== undefined) this.#note(`took the best weights: those of step ${best}`);
+    // An interrupted run can be gone on with whole, which its caller knows how to say.
+    if (checkpoint !== undefined && reason === "failed") {
       this.#note(`to go on from there: resume_from_checkpoint=${checkpoint}`);
     }
   }

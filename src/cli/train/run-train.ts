@@ -8,6 +8,7 @@ import type { Trainable } from "../../lm/trainable.ts";
 import { ConfigError } from "../../errors.ts";
 import { unfrozen } from "../../train/freeze.ts";
 import type { TrainerCallback } from "../../train/run/events.ts";
+import { isEvalRow } from "../../train/run/log-rows.ts";
 import { tensorboardLog } from "../../train/run/tensorboard-log.ts";
 import { Trainer, type TrainOutput } from "../../train/trainer.ts";
 import { configuredTemplate, openConfiguredDatasets, openTokenizer } from "../data/open-data.ts";
@@ -110,12 +111,17 @@ export async function runTrain(
       );
       throw new Interrupted();
     }
-    if (config.doEval && prepared.validation !== undefined && config.evalStrategy === "no") await trainer.evaluate();
     await trainable.save(config.outputDir);
     await saveTokenizer(config.outputDir, tokenizer, template);
+    const evaluated = () => trainer.history.findLast((row) => isEvalRow(row) && row.step === output.weightsOfStep);
+    if (config.doEval && prepared.validation !== undefined && evaluated() === undefined) {
+      await trainer.evaluate(signal === undefined ? {} : { signal });
+    }
+    const evaluation = evaluated();
     const pictures = await writeOutputs({
       config,
       history: trainer.history,
+      ...(evaluation !== undefined && isEvalRow(evaluation) ? { evaluation } : {}),
       totalSteps: output.globalStep,
       versions: await versions(),
     });

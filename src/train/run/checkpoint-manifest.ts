@@ -56,9 +56,18 @@ export async function isComplete(dir: string): Promise<boolean> {
  * @returns its step
  * @throws FormatError that names the files that are missing or damaged
  */
-export async function verifyCheckpoint(dir: string): Promise<number> {
+export function verifyCheckpoint(dir: string): Promise<number> {
+  return check(dir, "contents");
+}
+
+/** {@link verifyCheckpoint} that looks at names and sizes only. */
+export function checkComplete(dir: string): Promise<number> {
+  return check(dir, "sizes");
+}
+
+async function check(dir: string, depth: "sizes" | "contents"): Promise<number> {
   const manifest = await readManifest(dir);
-  const problems = await problemsOf(dir, manifest, "contents");
+  const problems = await problemsOf(dir, manifest, depth);
   if (problems.length > 0) {
     throw new FormatError({
       where: dir,

@@ -13,7 +13,7 @@ import { asFormatError } from "../../formats/safetensors/source.ts";
 import { isComplete, writeManifest } from "./checkpoint-manifest.ts";
 import { errorCode, syncFolder } from "./durable-file.ts";
 
-export { verifyCheckpoint } from "./checkpoint-manifest.ts";
+export { checkComplete, verifyCheckpoint } from "./checkpoint-manifest.ts";
 
 const NAME = /^checkpoint-(\d+)$/;
 const SIDE_NAME = /^\.(checkpoint-\d+)\.(tmp|old|gone)-(\d+)$/;

@@ -77,6 +77,8 @@ export interface EndEvent {
   readonly elapsedMs: number;
   /** Path of the newest checkpoint, from which the run can go on. */
   readonly checkpoint?: string;
+  /** The step whose weights the run ended with, where those were the best ones and not the last. */
+  readonly best?: number;
 }
 
 type Handler<E> = (event: E) => void | Promise<void>;

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { replaceFile } from "./durable-file.ts";
-import { isEvalRow, isTrainRow, type LogRow } from "./log-rows.ts";
+import { type EvalRow, isEvalRow, isTrainRow, type LogRow } from "./log-rows.ts";
 import { numberText, pythonFloat } from "./python-json.ts";
 
 export interface ModelCardOptions {
@@ -23,6 +23,8 @@ export interface ModelCardOptions {
   readonly logHistory: readonly LogRow[];
   /** Versions of what the model was made with, by name: `lowrank`, `onnxruntime-node`. */
   readonly versions: Readonly<Record<string, string>>;
+  /** Of the weights that are saved. Default: the last one. */
+  readonly evaluation?: EvalRow;
 }
 
 /** Writes the card into the folder. @throws FormatError if the disk refuses */
@@ -32,7 +34,7 @@ export async function writeModelCard(dir: string, options: ModelCardOptions): Pr
 
 export function modelCard(options: ModelCardOptions): string {
   const { name, baseModel, datasets, logHistory, versions } = options;
-  const { rows, final } = trainingResults(logHistory);
+  const { rows, final } = trainingResults(logHistory, options.evaluation);
   const origin = baseModel === undefined ? "trained from scratch" : `a fine-tuned version of ${linked(baseModel)}`;
   return [
     frontMatter(options),
@@ -134,8 +136,11 @@ function usage({ finetuningType, baseModel }: ModelCardOptions): string {
   ].join("\n\n");
 }
 
-/** As transformers' `parse_log_history`: a row for each evaluation, and the metrics of the last one. */
-function trainingResults(history: readonly LogRow[]): {
+/** As transformers' `parse_log_history`: a row for each evaluation, and the metrics of one. */
+function trainingResults(
+  history: readonly LogRow[],
+  evaluation = history.findLast(isEvalRow),
+): {
   rows: Record<string, string>[];
   final: [name: string, value: string][] | undefined;
 } {
@@ -151,8 +156,8 @@ function trainingResults(history: readonly LogRow[]): {
       ...Object.fromEntries(evalMetrics(row).map(([key, value]) => [columnName(key), shown(key, value)])),
     });
   }
-  const last = history.findLast(isEvalRow);
-  const final = last && evalMetrics(last).map(([key, value]): [string, string] => [wordsOf(key), shown(key, value)]);
+  const final =
+    evaluation && evalMetrics(evaluation).map(([key, value]): [string, string] => [wordsOf(key), shown(key, value)]);
   return { rows, final };
 }
 

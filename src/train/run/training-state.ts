@@ -2,11 +2,11 @@
  * What a checkpoint has beside the weights, so that the run goes on as if it had never stopped:
  *
  *     optimizer.safetensors   the optimizer's states, float32
- *     resume.json             place in the data, random states, seed, hash of the configuration; every number to its last bit
+ *     resume.json             place in the data, random states, seed, what must not change; every number to its last bit
  *     trainer_state.json      the same run in transformers' words, and its log
  */
-import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { ConfigError, FormatError } from "../../errors.ts";
 import { openSafetensors } from "../../formats/safetensors/reader.ts";
 import { writeSafetensors } from "../../formats/safetensors/writer.ts";
@@ -14,13 +14,13 @@ import type { RandomState } from "../../random.ts";
 import type { Tensor } from "../../runtime/runtime.ts";
 import type { StepperState } from "../stepper.ts";
 import { readJson, replaceFile } from "./durable-file.ts";
-import { type Json, pythonJson } from "./python-json.ts";
+import type { Json } from "./python-json.ts";
 import { readTrainerState, type TrainerState, writeTrainerState } from "./trainer-state.ts";
 
 export const OPTIMIZER_FILE = "optimizer.safetensors";
 export const RESUME_FILE = "resume.json";
 /** Of resume.json; a higher one is of a later version of this package. */
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
 
 /** How far a run has come. Whatever else it needs to know goes in as further fields: any JSON, any number. */
 export interface TrainingProgress {
@@ -37,19 +37,21 @@ export interface TrainingProgress {
   readonly [further: string]: Json;
 }
 
+/** What must not change between the parts of a run, by names that a message can say. */
+export type Identity = Readonly<Record<string, Json>>;
+
 export interface TrainingState {
   readonly stepper: StepperState;
   readonly progress: TrainingProgress;
   /** States of random generators, by what they are for. */
   readonly random: Readonly<Record<string, RandomState>>;
-  /** {@link configHash} of what must not change between the parts of a run. */
-  readonly configHash: string;
+  readonly identity: Identity;
   readonly trainer: TrainerState;
 }
 
 /** Writes the three files into the folder. @throws FormatError if the disk refuses */
 export async function writeTrainingState(dir: string, state: TrainingState): Promise<void> {
-  const { stepper, progress, random, configHash: hash, trainer } = state;
+  const { stepper, progress, random, identity, trainer } = state;
   const tensors = [...stepper.slots].map(([name, { dtype, shape, data }]) => {
     if (dtype !== "float32") throw new TypeError(`optimizer state ${name} is ${dtype}, and only float32 can be stored`);
     return { name, dtype: "F32" as const, shape, data };
@@ -57,7 +59,7 @@ export async function writeTrainingState(dir: string, state: TrainingState): Pro
   await writeSafetensors(join(dir, OPTIMIZER_FILE), tensors);
   const resume = {
     format_version: FORMAT_VERSION,
-    config_hash: hash,
+    identity,
     stepper: { steps: stepper.steps, seed: stepper.seed },
     progress,
     random,
@@ -74,14 +76,13 @@ export async function readTrainingState(dir: string): Promise<TrainingState> {
   const path = join(dir, RESUME_FILE);
   const trainer = await readTrainerState(dir);
   const resume = revived(await readJson(path)) as Partial<
-    Pick<TrainingState, "progress" | "random"> & {
+    Pick<TrainingState, "progress" | "random" | "identity"> & {
       format_version: number;
-      config_hash: string;
       stepper: { steps: number; seed: number };
     }
   > | null;
-  const { progress, random, stepper, config_hash: hash } = resume ?? {};
-  const whole = progress !== undefined && random !== undefined && stepper !== undefined && hash !== undefined;
+  const { progress, random, stepper, identity } = resume ?? {};
+  const whole = progress !== undefined && random !== undefined && stepper !== undefined && identity !== undefined;
   if (resume?.format_version !== FORMAT_VERSION || !whole) {
     throw new FormatError({
       where: path,
@@ -100,27 +101,38 @@ export async function readTrainingState(dir: string): Promise<TrainingState> {
     });
   }
   const slots = await readSlots(join(dir, OPTIMIZER_FILE));
-  return { stepper: { ...stepper, slots }, progress, random, configHash: hash, trainer };
+  return { stepper: { ...stepper, slots }, progress, random, identity, trainer };
 }
 
-/** A hash that two configurations share if they have the same values, in whatever order. */
-export function configHash(config: Json): string {
-  return createHash("sha256").update(pythonJson(config)).digest("hex").slice(0, 16);
-}
+/** Names are given for so many differences. */
+const DIFFERENCES_SHOWN = 5;
+/** Characters of a value in a message. */
+const VALUE_WIDTH = 60;
 
 /**
- * @param changed what is different, for the message, if the caller can tell
- * @throws ConfigError if the run that is to go on has another configuration than the one that was saved
+ * @throws ConfigError naming what is different, if the run that is to go on is not the one that was saved
  */
-export function checkConfigHash(state: TrainingState, now: string, changed?: string): void {
-  if (state.configHash === now) return;
+export function checkIdentity(saved: Identity, now: Identity): void {
+  const names = [...new Set([...Object.keys(saved), ...Object.keys(now)])];
+  const changed = names.filter((name) => !isDeepStrictEqual(saved[name], now[name]));
+  if (changed.length === 0) return;
+  const text = (values: Identity) =>
+    changed
+      .slice(0, DIFFERENCES_SHOWN)
+      .map((name) => `${name}: ${shortened(values[name])}`)
+      .join("; ") + (changed.length > DIFFERENCES_SHOWN ? `; and ${changed.length - DIFFERENCES_SHOWN} more` : "");
   throw new ConfigError({
     where: "resume_from_checkpoint",
     what: "the configuration is not that of the run that was saved",
-    got: changed ?? `configuration ${now}`,
-    expected: changed === undefined ? `configuration ${state.configHash}` : "the values of the saved run",
-    hint: "restore the old values, or start anew with the saved adapter as adapter_name_or_path",
+    got: text(now),
+    expected: text(saved),
+    hint: "restore the old values, or start anew with the saved adapter as adapter_name_or_path (a full model: as model_name_or_path)",
   });
+}
+
+function shortened(value: Json | undefined): string {
+  const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "none");
+  return text.length <= VALUE_WIDTH ? text : `${text.slice(0, VALUE_WIDTH)}…`;
 }
 
 async function readSlots(path: string): Promise<Map<string, Tensor>> {
