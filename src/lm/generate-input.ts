@@ -25,6 +25,7 @@ const OPTIONS = {
   adapterNames: true,
   maxLength: true,
   maxNewTokens: true,
+  maxContext: true,
   eosTokenId: true,
   stopIds: true,
   padId: true,

@@ -12,6 +12,11 @@ export interface GenerateOptions extends SamplingOptions {
   readonly stopIds?: readonly number[];
   /** Fills rows that have ended while others go on. Default: the first stop token, or 0. */
   readonly padId?: number;
+  /**
+   * Tokens of prompt and answer at most. Default: as many as a model has that looks positions up in a table, such as GPT-2;
+   * no limit for models that rotate, which go on beyond what they were made for, as in transformers.
+   */
+  readonly maxContext?: number;
   /** Of the draws. Default: 0. */
   readonly seed?: number;
   /** Stops after the token at hand. */
@@ -20,7 +25,7 @@ export interface GenerateOptions extends SamplingOptions {
   readonly onToken?: (tokens: readonly (number | undefined)[]) => void;
 }
 
-/** `context`: the model has no further positions. */
+/** `context`: there is no further position. */
 export type EndReason = "stop" | "length" | "context" | "aborted";
 
 export interface Generation {
@@ -73,7 +78,8 @@ export async function generateInto(
   options: GenerateOptions,
 ): Promise<Generation> {
   const { maxNewTokens = 20, stopIds = [], padId = stopIds[0] ?? 0, seed = 0, signal, onToken } = options;
-  const { maxPositions, vocabSize } = language.model;
+  const { vocabSize } = language.model;
+  const maxContext = contextOf(language, options);
   const randoms = prompts.map((_, row) => new Random(seed, row));
   const rows: number[][] = prompts.map(() => []);
   const seen = prompts.map((prompt) => new Set(prompt));
@@ -90,7 +96,7 @@ export async function generateInto(
       seen[b]!.add(token);
       if (stopIds.includes(token)) reasons[b] = "stop";
       else if (row.length === maxNewTokens) reasons[b] = "length";
-      else if (prompts[b]!.length + row.length > maxPositions) reasons[b] = "context";
+      else if (prompts[b]!.length + row.length > maxContext) reasons[b] = "context";
       return token;
     });
     prefilled ??= performance.now();
@@ -99,7 +105,7 @@ export async function generateInto(
     const feeds = await cache.append({
       tokens: Int32Array.from(tokens, (token) => token ?? padId),
       // Rows that have ended go on where they may, and nobody looks.
-      positions: Int32Array.from(rows, (row, b) => Math.min(prompts[b]!.length + row.length, maxPositions) - 1),
+      positions: Int32Array.from(rows, (row, b) => Math.min(prompts[b]!.length + row.length, maxContext) - 1),
       attended: new Int32Array(prompts.length).fill(1),
     });
     logits = (await language.next(feeds, adapters)).data as Float32Array;
@@ -151,12 +157,9 @@ async function prefill(
 }
 
 /** @throws ConfigError as {@link generate} */
-export function checkGeneration(
-  { model: { maxPositions, vocabSize } }: LanguageModel,
-  prompts: Prompts,
-  options: GenerateOptions,
-): void {
+export function checkGeneration(language: LanguageModel, prompts: Prompts, options: GenerateOptions): void {
   checkSampling(options);
+  const { vocabSize } = language.model;
   const { maxNewTokens = 20, padId = 0 } = options;
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) {
     throw new ConfigError({
@@ -185,13 +188,18 @@ export function checkGeneration(
     });
   }
   const longest = Math.max(...prompts.map(({ length }) => length));
-  if (longest > maxPositions) {
+  const maxContext = contextOf(language, options);
+  if (longest > maxContext) {
     throw new ConfigError({
       where: "generate",
       what: "the prompt is longer than the model's positions",
       got: `${longest} tokens`,
-      expected: `at most ${maxPositions}`,
-      hint: "shorten the prompt, or scale its positions (rope_scaling)",
+      expected: `at most ${maxContext}`,
+      hint: "shorten the prompt",
     });
   }
+}
+
+function contextOf({ model }: LanguageModel, { maxContext = Infinity }: GenerateOptions): number {
+  return model.rope === undefined ? Math.min(maxContext, model.maxPositions) : maxContext;
 }

@@ -461,10 +461,12 @@ class Run {
     return stop ? "stop" : "go on";
   }
 
-  async #save(): Promise<void> {
+  /** @param whole whether it has to be one that can be resumed from, whatever `saveOnlyModel` says */
+  async #save({ whole = false } = {}): Promise<void> {
     const { outputDir, trainable, settings, callbacks, alsoSave } = this.#parts;
     const { globalStep } = this.#progress;
-    if (outputDir === undefined || this.#savedStep === globalStep) return;
+    const onlyModel = settings.saveOnlyModel && !whole;
+    if (outputDir === undefined || (this.#savedStep === globalStep && !(settings.saveOnlyModel && whole))) return;
     const state = await this.#state();
     const isBest = this.#best.best?.step === globalStep;
     const { path, removed } = await saveCheckpoint(
@@ -473,7 +475,7 @@ class Run {
       async (dir) => {
         await trainable.save(dir);
         await alsoSave?.(dir);
-        if (settings.saveOnlyModel) await writeTrainerState(dir, state.trainer);
+        if (onlyModel) await writeTrainerState(dir, state.trainer);
         else await writeTrainingState(dir, state);
       },
       {
@@ -542,7 +544,8 @@ class Run {
     const { settings, trainable, outputDir, callbacks } = this.#parts;
     const progress = this.#progress;
     let weightsOfStep = progress.globalStep;
-    if (reason === "interrupted" || settings.saveStrategy !== "no") await this.#save();
+    if (reason === "interrupted") await this.#save({ whole: true });
+    else if (settings.saveStrategy !== "no") await this.#save();
     const trainingLoss = progress.totalCount === 0 ? NaN : progress.totalLoss / progress.totalCount;
     if (reason !== "interrupted") {
       if (settings.loadBestModelAtEnd && this.#bestCheckpoint !== undefined) {

@@ -36,9 +36,11 @@ suite("generation of tinystories-656k", { skip }, () => {
     assert.equal(rows[0]!.indexOf(2), rows[0]!.length - 1);
   });
 
-  test("ends where its positions end", async () => {
+  test("ends where it is told that the context ends, and not where its positions do, which it rotates", async () => {
     const prompt = [...golden.greedy_ids, ...golden.prompt_ids];
-    const { sequences, reasons } = await model.generate({ inputIds: [prompt], maxNewTokens: 1000, stopIds: [] });
+    const free = { inputIds: [prompt], maxNewTokens: 520 - prompt.length, stopIds: [] };
+    assert.deepEqual((await model.generate(free)).reasons, ["length"]);
+    const { sequences, reasons } = await model.generate({ ...free, maxNewTokens: 1000, maxContext: 512 });
     assert.deepEqual(reasons, ["context"]);
     // The last token is predicted at the last position, and has none.
     assert.equal(sequences[0]!.length, 512 + 1);
@@ -182,7 +184,11 @@ suite("generation", () => {
     ["a prompt that is padding", { inputIds: [[1, 2]], attentionMask: [[0, 0]] }, /no tokens/],
     ["a token that is none", { inputIds: [[1, 43]] }, /no such token: got 43/],
     ["a mask of another shape", { inputIds: [[1, 2]], attentionMask: [[1]] }, /does not fit inputIds/],
-    ["more tokens than positions", { inputIds: [Array<number>(65).fill(1)] }, /65 tokens, expected at most 64/],
+    [
+      "more tokens than positions",
+      { inputIds: [Array<number>(65).fill(1)], maxContext: 64 },
+      /65 tokens, expected at most 64/,
+    ],
     ["no new tokens", { inputIds: [[1]], maxNewTokens: 0 }, /maxNewTokens/],
     ["a temperature of 0", { inputIds: [[1]], doSample: true, temperature: 0 }, /temperature is 0/],
   ];

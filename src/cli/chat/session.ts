@@ -121,6 +121,8 @@ export class ChatSession {
     };
     const turn = await this.#conversation.generate([...ids], this.#active, {
       ...generation,
+      // Beyond its positions a model talks nonsense: the conversation says so instead.
+      maxContext: language.model.maxPositions,
       stopIds,
       seed: (generation.seed ?? 0) + this.#asked++,
       ...(signal === undefined ? {} : { signal }),

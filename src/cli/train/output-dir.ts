@@ -2,6 +2,7 @@
 import { access, constants, mkdir, readdir, stat } from "node:fs/promises";
 import type { RunConfig } from "../../config/read.ts";
 import { ConfigError } from "../../errors.ts";
+import { checkResumable } from "../../train/run/training-state.ts";
 import { checkComplete, findCheckpoints, lastCheckpoint, removeCheckpoints } from "../../train/run/checkpoint-store.ts";
 
 /**
@@ -13,11 +14,15 @@ export async function checkpointToResume(config: RunConfig): Promise<string | un
   const { outputDir, resumeFromCheckpoint: wanted } = config;
   if (typeof wanted === "string") {
     await checkWanted(wanted, outputDir);
+    await checkResumable(wanted);
     return wanted;
   }
   if (overwrites(config)) return undefined;
   const last = await lastCheckpoint(outputDir);
-  if (last !== undefined) return last.path;
+  if (last !== undefined) {
+    await checkResumable(last.path);
+    return last.path;
+  }
   if (wanted === true) {
     throw new ConfigError({
       where: "resume_from_checkpoint",

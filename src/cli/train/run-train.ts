@@ -106,9 +106,8 @@ export async function runTrain(
     });
     if (output.reason === "interrupted") {
       const again = overrides.filter((override) => !override.startsWith("overwrite_output_dir="));
-      say(
-        `to go on: lowrank train ${[...(path === undefined ? [] : [path]), ...again].join(" ")} resume_from_checkpoint=true`,
-      );
+      const words = [...(path === undefined ? [] : [path]), ...again, "resume_from_checkpoint=true"];
+      say(`to go on: lowrank train ${words.map(quoted).join(" ")}`);
       throw new Interrupted();
     }
     await trainable.save(config.outputDir);
@@ -164,6 +163,11 @@ async function trainableOf(model: CausalLMModel, config: RunConfig, say: (line: 
     { seed: config.seed },
   );
   return peft.trainable();
+}
+
+/** As a shell takes it. */
+function quoted(word: string): string {
+  return /^[\w./:,=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 function checkVocabulary(tokens: number, { language, dir }: CausalLMModel): void {

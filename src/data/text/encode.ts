@@ -39,7 +39,8 @@ export interface EncodeSettings {
 }
 
 /** What a person should know of a sample that was kept. */
-export type Remark = "history-rewritten" | "prompt-differs" | "eos-appended" | "unanswered-dropped";
+export type Remark =
+  "history-rewritten" | "prompt-differs" | "eos-appended" | "unanswered-dropped" | "tools-left-out" | "words-left-out";
 
 /** The remarks, in words that fit after a number of samples. */
 export const REMARKS: Readonly<Record<Remark, string>> = {
@@ -48,6 +49,8 @@ export const REMARKS: Readonly<Record<Remark, string>> = {
   "prompt-differs": "have an answer before which the template writes another text than it asks the model with",
   "eos-appended": "have answers that the template does not end: the end-of-text token was put after them",
   "unanswered-dropped": "end with a question: it was left out",
+  "tools-left-out": "offer tools that the template does not write: the model does not see them",
+  "words-left-out": "have a system prompt or a question that the template does not write: the model does not see it",
 };
 
 export interface Kept {
@@ -143,6 +146,10 @@ async function encodeChat(
   const render = (some: readonly Message[], addGenerationPrompt: boolean): string =>
     template.render(some, { ...options, addGenerationPrompt });
   const text = render(messages, false);
+  if (calledTools(messages).some((name) => !text.includes(name))) {
+    // An empty answer would be trained on in its place.
+    return { dropped: "calls a tool, and the chat template does not write calls" };
+  }
   const stops = template.stopIds.map((id) => tokenizer.tokenOf(id)).filter((token) => token !== undefined);
   const all = findAnswers(text, messages, render, stops);
   const spans = maskHistory ? all.slice(-1) : all;
@@ -164,8 +171,30 @@ async function encodeChat(
   return {
     ...labelled(kept, { stopIds: template.stopIds }, trainOnPrompt),
     ...(length > cutoffLen ? { truncatedFrom: length } : {}),
-    remarks: remarksOf(spans, messages.length < sample.messages.length, tokenizer),
+    remarks: [
+      ...remarksOf(spans, messages.length < sample.messages.length, tokenizer),
+      ...(offeredTools(sample).some((name) => !text.includes(name)) ? (["tools-left-out"] as const) : []),
+      ...(leavesOutWords(text, messages) ? (["words-left-out"] as const) : []),
+    ],
   };
+}
+
+function calledTools(messages: readonly Message[]): string[] {
+  return messages.flatMap(({ toolCalls = [] }) => toolCalls.map(({ name }) => name));
+}
+
+/** Names of tools, bare or in OpenAI's `{ type, function }`. */
+function offeredTools({ tools = [] }: ChatSample): string[] {
+  return tools.flatMap((tool) => {
+    const { name, function: inner } = (tool ?? {}) as { name?: unknown; function?: { name?: unknown } };
+    const found = inner?.name ?? name;
+    return typeof found === "string" ? [found] : [];
+  });
+}
+
+/** Templates may take white space away, and nothing else. */
+function leavesOutWords(text: string, messages: readonly Message[]): boolean {
+  return messages.some(({ role, content }) => (role === "system" || role === "user") && !text.includes(content.trim()));
 }
 
 /** The conversation up to its last answer, with a system prompt if there is one to be added, and without unwanted thoughts. */

@@ -5,6 +5,7 @@
  *     resume.json             place in the data, random states, seed, what must not change; every number to its last bit
  *     trainer_state.json      the same run in transformers' words, and its log
  */
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { ConfigError, FormatError } from "../../errors.ts";
@@ -15,7 +16,7 @@ import type { Tensor } from "../../runtime/runtime.ts";
 import type { StepperState } from "../stepper.ts";
 import { readJson, replaceFile } from "./durable-file.ts";
 import type { Json } from "./python-json.ts";
-import { readTrainerState, type TrainerState, writeTrainerState } from "./trainer-state.ts";
+import { readTrainerState, STATE_FILE, type TrainerState, writeTrainerState } from "./trainer-state.ts";
 
 export const OPTIMIZER_FILE = "optimizer.safetensors";
 export const RESUME_FILE = "resume.json";
@@ -68,12 +69,24 @@ export async function writeTrainingState(dir: string, state: TrainingState): Pro
   await writeTrainerState(dir, trainer);
 }
 
+/** @throws ConfigError if the checkpoint has the weights of a run, and not the rest */
+export async function checkResumable(dir: string): Promise<void> {
+  const isThere = async (name: string) => (await stat(join(dir, name)).catch(() => undefined)) !== undefined;
+  if ((await isThere(RESUME_FILE)) || !(await isThere(STATE_FILE))) return;
+  throw new ConfigError({
+    where: dir,
+    what: "the checkpoint has the weights only, from which a run cannot go on as it was (save_only_model: true)",
+    hint: "start anew with overwrite_output_dir: true, or with these weights as adapter_name_or_path (a full model: as model_name_or_path) and another output_dir",
+  });
+}
+
 /**
  * Reads what {@link writeTrainingState} wrote, bit for bit. Files that were damaged are found by `verifyCheckpoint`.
  * @throws FormatError if a file is missing, or is not of the same step as the others
  */
 export async function readTrainingState(dir: string): Promise<TrainingState> {
   const path = join(dir, RESUME_FILE);
+  await checkResumable(dir);
   const trainer = await readTrainerState(dir);
   const resume = revived(await readJson(path)) as Partial<
     Pick<TrainingState, "progress" | "random" | "identity"> & {

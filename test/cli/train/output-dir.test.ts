@@ -17,7 +17,9 @@ suite("the output folder of a run", () => {
     parseRunConfig("", undefined, ["model_name_or_path=m", "dataset=d.txt", `output_dir=${outputDir}`, ...more]).config;
   const quiet = () => undefined;
   const checkpoint = (outputDir: string, step: number) =>
-    saveCheckpoint(outputDir, step, (draft) => writeFile(join(draft, "trainer_state.json"), "{}"));
+    saveCheckpoint(outputDir, step, async (draft) => {
+      for (const file of ["trainer_state.json", "resume.json"]) await writeFile(join(draft, file), "{}");
+    });
 
   test("overwriting takes old checkpoints away when the run starts, not before, and says so", async () => {
     const out = join(dir, "old");

@@ -56,7 +56,6 @@ suite("progress of a training run", () => {
       "step 10: eval_loss 1.5, eval_perplexity 4.482 (best so far)",
       "saved out/checkpoint-10, removed checkpoint-5",
       "interrupted after 10 steps in 0:20, mean loss 1.900",
-      "to go on from there: resume_from_checkpoint=out/checkpoint-10",
     ]);
   });
 

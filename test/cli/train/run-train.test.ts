@@ -79,19 +79,38 @@ suite("lowrank train", { skip }, () => {
     assert.ok(Math.abs(steps - globalStep) < 0.1 * globalStep, `${steps} steps instead of ${globalStep}`);
   });
 
+  test("save_only_model: what is saved when the run is stopped can be gone on with, other checkpoints say why not", async () => {
+    const only = ["max_steps=3", "save_steps=1", "val_size=0", "save_only_model=true"];
+    const controller = new AbortController();
+    const stop: TrainerCallback = {
+      onStep: ({ step }) => (step === 2 ? controller.abort(new Interrupted()) : undefined),
+    };
+    await assert.rejects(run("only", only, controller.signal, [stop]), Interrupted);
+    const { globalStep } = await run("only", [...only, "resume_from_checkpoint=true"]);
+    assert.equal(globalStep, 3);
+    assert.match(said.join(""), /resumed from .*checkpoint-2/);
+    await assert.rejects(
+      run("only", [...only, "resume_from_checkpoint=true"]),
+      /has the weights only.*save_only_model/,
+    );
+  });
+
   test("stopped in an evaluation, a run makes it when it goes on, and ends as one that was not stopped", async () => {
     const evaluating = ["max_steps=4", "eval_strategy=steps", "eval_steps=2", "save_steps=10"];
-    await run("whole", evaluating);
+    await run("whole", [...evaluating, "lora_target=[q_proj, v_proj]"]);
     const controller = new AbortController();
     // The evaluation of a step follows its row of the log.
     const stop: TrainerCallback = {
       onLog: ({ row }) => (row.step === 2 ? controller.abort(new Interrupted()) : undefined),
     };
-    const parts = [...evaluating, "per_device_eval_batch_size=1"];
+    const parts = [...evaluating, "per_device_eval_batch_size=1", "lora_target=[q_proj, v_proj]"];
     await assert.rejects(run("parts", parts, controller.signal, [stop]), Interrupted);
     assert.ok((await json("parts", "trainer_state.json")).log_history.every((row) => row["eval_loss"] === undefined));
-    assert.match(said.join(""), /to go on: lowrank train .*resume_from_checkpoint=true/);
-    await run("parts", evaluating);
+    assert.match(
+      said.join(""),
+      /to go on: lowrank train .* 'lora_target=\[q_proj, v_proj\]' resume_from_checkpoint=true\n/,
+    );
+    await run("parts", [...evaluating, "lora_target=[q_proj, v_proj]"]);
     const losses = async (out: string) =>
       (await json(out, "trainer_state.json")).log_history.map(({ step, loss, eval_loss }) => [step, loss, eval_loss]);
     assert.deepEqual(await losses("parts"), await losses("whole"));

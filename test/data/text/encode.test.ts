@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { suite, test } from "node:test";
 import type { TestContext } from "node:test";
 import { IGNORED } from "../../../src/data/sample.ts";
-import type { ChatSample, Sample } from "../../../src/data/sample.ts";
+import type { ChatSample, Message, Sample } from "../../../src/data/sample.ts";
 import { encodeSample } from "../../../src/data/text/encode.ts";
 import type { EncodeSettings, Kept } from "../../../src/data/text/encode.ts";
 import { slotsToJinja } from "../../../src/data/text/slots-to-jinja.ts";
@@ -372,4 +372,22 @@ suite("real tokenizers", () => {
       assert.deepEqual([kept.stopTrained, kept.remarks], [true, []]);
     },
   );
+
+  test("what a template leaves out is said, and a call that it leaves out is not trained on as an empty answer", async (t) => {
+    const { encode, dropped } = await rig(
+      t,
+      "{% for m in messages if m.role != 'system' %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}" +
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+    );
+    const tools = [{ type: "function", function: { name: "get_weather", parameters: {} } }];
+    const plainly = chat("Rain?", "No.");
+    const brief: Message = { role: "system", content: "Be brief." };
+    assert.deepEqual((await encode(plainly)).remarks, []);
+    assert.deepEqual((await encode({ ...plainly, tools })).remarks, ["tools-left-out"]);
+    const withSystem = { ...plainly, messages: [brief, ...plainly.messages] };
+    assert.deepEqual((await encode(withSystem)).remarks, ["words-left-out"]);
+    const call: Message = { role: "assistant", content: "", toolCalls: [{ name: "get_weather", arguments: {} }] };
+    const calling = { ...plainly, messages: [plainly.messages[0]!, call] };
+    assert.match(await dropped(calling), /calls a tool, and the chat template does not write calls/);
+  });
 });
