@@ -12,7 +12,8 @@ export {
 export type { ForwardInput, ForwardOutput } from "./lm/forward.ts";
 export type { GenerateInput, GenerateResult } from "./lm/generate-input.ts";
 export { getPeftModel, type LoadOptions, type LoraConfig, type PeftConfig, PeftModel } from "./lm/peft-model.ts";
-export { Trainer, type TrainerOptions, type TrainOutput } from "./train/trainer.ts";
+export { Trainer, type TrainerOptions } from "./train/trainer.ts";
+export type { TrainOutput } from "./train/training-run.ts";
 export type { TrainRow } from "./train/train-rows.ts";
 export type { TrainerCallback } from "./train/run/events.ts";
 export { MODELS } from "./models/index.ts";

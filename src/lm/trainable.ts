@@ -30,7 +30,10 @@ export function weightsTrainable(model: CausalLMModel, names?: ReadonlySet<strin
   const trained = names === undefined ? parameters : parameters.filter(({ name }) => names.has(name));
   return {
     language,
-    what: trained.length === parameters.length ? "all weights" : `${trained.length} of ${parameters.length} weights`,
+    what:
+      trained.length === parameters.length
+        ? "the model"
+        : `the whole model, ${trained.length} of whose ${parameters.length} weights were trained,`,
     trained,
     adapters: [],
     ready: async () => {},

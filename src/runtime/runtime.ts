@@ -39,8 +39,9 @@ export interface CompileOptions {
    */
   readonly prepack?: boolean;
   /**
-   * Keeps the memory of intermediate results from run to run: much faster where they are large, at the price of up to
-   * twice their peak, held until the executable is disposed. Default: false, freed as soon as possible.
+   * Keeps the memory of intermediate results from run to run, until the executable is disposed: much faster where they are
+   * large. It takes up to twice their peak where sizes differ, and less than without where the same sizes come again and
+   * again, as in the blocks of a language model. Default: false, freed as soon as possible.
    */
   readonly arena?: boolean;
   /** Typical sizes of named dimensions, for choices that depend on them (such as the order of matrix products). */

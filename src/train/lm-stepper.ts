@@ -65,7 +65,10 @@ export class LmStepper {
     for (const { name, shape } of graphs.slots) {
       await device.write(name, options.resume?.slots.get(name) ?? zeroTensor(shape));
     }
-    const accumulate = await device.compile(graphs.accumulate, { ...options.compile, frozen: graphs.frozen });
+    // The same large results come and go at every block: kept memory is not mapped and cleared each time, and, with nothing
+    // between them that lives longer, takes less of it than the allocator of the C library.
+    const compile = { arena: true, ...options.compile, frozen: graphs.frozen };
+    const accumulate = await device.compile(graphs.accumulate, compile);
     const norm = await device.compile(graphs.norm);
     const update = await device.compile(graphs.update);
     return new LmStepper(device, graphs, options, [accumulate, norm, update]);

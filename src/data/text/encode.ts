@@ -39,8 +39,7 @@ export interface EncodeSettings {
 }
 
 /** What a person should know of a sample that was kept. */
-export type Remark =
-  "history-rewritten" | "prompt-differs" | "eos-appended" | "unanswered-dropped" | "tools-left-out" | "words-left-out";
+export type Remark = "history-rewritten" | "prompt-differs" | "eos-appended" | "unanswered-dropped" | "tools-left-out";
 
 /** The remarks, in words that fit after a number of samples. */
 export const REMARKS: Readonly<Record<Remark, string>> = {
@@ -50,7 +49,6 @@ export const REMARKS: Readonly<Record<Remark, string>> = {
   "eos-appended": "have answers that the template does not end: the end-of-text token was put after them",
   "unanswered-dropped": "end with a question: it was left out",
   "tools-left-out": "offer tools that the template does not write: the model does not see them",
-  "words-left-out": "have a system prompt or a question that the template does not write: the model does not see it",
 };
 
 export interface Kept {
@@ -174,7 +172,6 @@ async function encodeChat(
     remarks: [
       ...remarksOf(spans, messages.length < sample.messages.length, tokenizer),
       ...(offeredTools(sample).some((name) => !text.includes(name)) ? (["tools-left-out"] as const) : []),
-      ...(leavesOutWords(text, messages) ? (["words-left-out"] as const) : []),
     ],
   };
 }
@@ -190,11 +187,6 @@ function offeredTools({ tools = [] }: ChatSample): string[] {
     const found = inner?.name ?? name;
     return typeof found === "string" ? [found] : [];
   });
-}
-
-/** Templates may take white space away, and nothing else. */
-function leavesOutWords(text: string, messages: readonly Message[]): boolean {
-  return messages.some(({ role, content }) => (role === "system" || role === "user") && !text.includes(content.trim()));
 }
 
 /** The conversation up to its last answer, with a system prompt if there is one to be added, and without unwanted thoughts. */

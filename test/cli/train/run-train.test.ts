@@ -75,6 +75,10 @@ suite("lowrank train", { skip }, () => {
     const { globalStep, reason } = await run(out, [...stopping, "early_stopping_steps=1"]);
     assert.equal(reason, "early-stopping");
     const results = await json(out, "train_results.json");
+    const { num_input_tokens_seen: tokens, total_flos: flos } = await json(out, "trainer_state.json");
+    assert.equal(results["total_flos"], flos);
+    // 6 for each token and parameter outside of the table: between those of the adapter alone and of the whole model.
+    assert.ok(flos! > 6 * tokens! * 1e4 && flos! < 6 * tokens! * 656e3, `${flos} for ${tokens} tokens`);
     const steps = results["train_steps_per_second"]! * results["train_runtime"]!;
     assert.ok(Math.abs(steps - globalStep) < 0.1 * globalStep, `${steps} steps instead of ${globalStep}`);
   });
