@@ -61,7 +61,9 @@ export function configuredTemplate(
   { sources }: Pick<OpenedDatasets, "sources">,
 ): ChatTemplate | undefined {
   const hasChats = config.stage !== "pt" && sources.some(({ format }) => format !== "text");
-  return hasChats ? resolveTemplate(tokenizer, config.template ?? undefined, { override: config.templateOverride }) : undefined;
+  return hasChats
+    ? resolveTemplate(tokenizer, config.template ?? undefined, { override: config.templateOverride })
+    : undefined;
 }
 
 function hubOptions({ cacheDir, offline }: RunConfig, hooks: HubHooks): Omit<ResolveOptions, "kind"> {
