@@ -11,14 +11,14 @@ const GOOD: Record<string, string> = {
   "src/ir/graph.ts": `import { a } from "./op.ts";\n// import "../train/trainer.ts";\n`,
   "src/onnx/model.ts": `import "../ir/op.ts";\n`,
   "src/formats/safetensors/reader.ts": `import "node:fs";\nimport "../../errors.ts";\n`,
-  "src/formats/peft.ts": `import "../train/trainer.ts";\nimport "./safetensors/reader.ts";\n`,
+  "src/formats/peft.ts": `import "../adapters/lora.ts";\nimport "./safetensors/reader.ts";\n`,
   "src/runtime/runtime.ts": `import "../ir/op.ts";\nimport "../formats/safetensors/reader.ts";\n`,
   "src/runtime/ort-node.ts": `import "node:fs";\nimport "onnxruntime-node";\nimport "../onnx/model.ts";\n`,
   "src/runtime/node/worker.ts": `import "node:worker_threads";\n`,
   "src/nn/linear.ts": `import "../ir/op.ts";\n`,
   "src/adapters/lora.ts": `import "../nn/linear.ts";\n`,
   "src/data/cifar10.ts": `import "node:fs";\n`,
-  "src/train/trainer.ts": `import "../adapters/lora.ts";\nimport "../data/cifar10.ts";\nimport "../runtime/runtime.ts";\n`,
+  "src/train/trainer.ts": `import "../formats/peft.ts";\nimport "../data/cifar10.ts";\nimport "../runtime/runtime.ts";\n`,
   "src/server/http.ts": `import "../train/trainer.ts";\n`,
   "src/cli/main.ts": `import "../server/http.ts";\nimport "../formats/peft.ts";\n`,
   "src/testing/describe-op.ts": `import "../runtime/runtime.ts";\n`,
@@ -60,7 +60,7 @@ describe("check-imports", () => {
     );
   });
 
-  it("tells formats/safetensors, at the bottom, from the other formats, above train", () => {
+  it("tells formats/safetensors, at the bottom, from the other formats, above adapters", () => {
     assertReports(
       {
         "src/formats/safetensors/reader.ts": `import "../../ir/op.ts";\n`,
