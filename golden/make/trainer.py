@@ -70,5 +70,7 @@ versions = {"torch": torch.__version__, "transformers": transformers.__version__
 (OUT / "run.json").write_text(json.dumps({"versions": versions, "arguments": arguments, "rows": rows, "log": log}, indent=1) + "\n")
 for name in ("adapter", "trained"):
     (OUT / name / "README.md").unlink()
+    config = OUT / name / "adapter_config.json"
+    config.write_text(config.read_text().replace(f"{HERE.parent}/", ""))
 for row in log:
     print(row)
