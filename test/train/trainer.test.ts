@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
+import { after, afterEach, before, suite, test } from "node:test";
 import { openSafetensors } from "../../src/formats/safetensors/index.ts";
 import { AutoModelForCausalLM, type CausalLMModel } from "../../src/lm/causal-lm-model.ts";
 import { getPeftModel, type PeftConfig, PeftModel } from "../../src/lm/peft-model.ts";
@@ -39,6 +39,10 @@ suite("Trainer", () => {
   before(async () => {
     base = await AutoModelForCausalLM.fromPretrained("golden/causal-lm/qwen2-tied", { threads: 1 });
     dir = await mkdtemp(join(tmpdir(), "lowrank-trainer-"));
+  });
+  // A test that fails leaves its adapter behind, which would fail the others too.
+  afterEach(async () => {
+    for (const name of base.language.adapters.keys()) await base.language.remove(name);
   });
   after(async () => {
     await base.dispose();

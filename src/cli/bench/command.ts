@@ -13,10 +13,7 @@ export function addBenchCommands(program: Command): void {
 }
 
 function addTrain(bench: Command): void {
-  bench
-    .command("train")
-    .description("time and memory of a LoRA step of a language model")
-    .option("--shape <name>", `shape of the model: ${SHAPE_NAMES.join(", ")}`, "qwen2.5-0.5b")
+  shared(bench.command("train").description("time and memory of a LoRA step of a language model"))
     .option("--tokens <n>", "tokens of the one sequence of a step", integer(2), 512)
     .option("--supervised <share>", "share of the tokens that are trained on, the last ones", share, 0.25)
     .addOption(
@@ -25,27 +22,26 @@ function addTrain(bench: Command): void {
     .option("--gradient-checkpointing", "compute activations again instead of keeping them")
     .option("--r <r>", "rank of LoRA", integer(1), 8)
     .option("--steps <n>", "steps that are timed, after two that are not", integer(1), 5)
-    .option("--threads <n>", "threads of the engine, 0 for one per core", integer(0), 0)
-    .option("--layers <n>", "take only so many layers of the shape", integer(1))
-    .option("--keep", "keep the file of random weights in the cache for the next time")
-    .option("--json", "print one JSON object")
     .action(async (options: BenchTrainOptions) => {
       await interruptible((signal) => runBenchTrain(options, signal));
     });
 }
 
 function addGenerate(bench: Command): void {
-  bench
-    .command("generate")
-    .description("speed of generation, against what memory allows")
-    .option("--shape <name>", `shape of the model: ${SHAPE_NAMES.join(", ")}`, "qwen2.5-0.5b")
+  shared(bench.command("generate").description("speed of generation, against what memory allows"))
     .option("--prompt-tokens <n>", "tokens of the prompt", integer(1), 128)
     .option("--new-tokens <n>", "tokens that are generated", integer(2), 64)
-    .option("--threads <n>", "threads of the engine, 0 for one per core", integer(0), 0)
-    .option("--layers <n>", "take only so many layers of the shape", integer(1))
-    .option("--keep", "keep the file of random weights in the cache for the next time")
-    .option("--json", "print one JSON object")
     .action(async (options: BenchGenerateOptions) => {
       await interruptible((signal) => runBenchGenerate(options, signal));
     });
+}
+
+/** What all measurements of a model can be told. */
+function shared(command: Command): Command {
+  return command
+    .option("--shape <name>", `shape of the model: ${SHAPE_NAMES.join(", ")}`, "qwen2.5-0.5b")
+    .option("--threads <n>", "threads of the engine, 0 for one per core", integer(0), 0)
+    .option("--layers <n>", "take only so many layers of the shape", integer(1))
+    .option("--keep", "keep the file of random weights in the cache for the next time")
+    .option("--json", "print one JSON object");
 }
