@@ -215,7 +215,11 @@ export function withCopies(
   tied: Readonly<Record<string, string>> = {},
 ): Tracing {
   const stateOf = resolveParameter(adapters, tied);
-  return { ...tracing, parameter: (name, shape) => tracing.parameter(stateOf(name), shape) };
+  return {
+    ...tracing,
+    parameter: (name, shape) => tracing.parameter(stateOf(name), shape),
+    ...(tracing.stored === undefined ? {} : { stored: (name: string) => tracing.stored!(stateOf(name)) }),
+  };
 }
 
 export interface HookOptions {

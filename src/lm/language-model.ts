@@ -14,14 +14,16 @@ import { expand } from "../ir/ops/expand.ts";
 import { gather } from "../ir/ops/gather.ts";
 import { reshape } from "../ir/ops/reshape.ts";
 import { slice } from "../ir/ops/slice.ts";
-import { dim, shapeOf } from "../ir/shape.ts";
+import { dim } from "../ir/shape.ts";
 import type { CausalLm, Sequence } from "../models/causal-lm.ts";
 import { nearest } from "../nearest.ts";
 import type { ParameterSpec, Tracing } from "../nn/module.ts";
+import type { StoredWeights } from "../nn/stored-weight.ts";
 import type { Device, Executable, Feeds, Tensor } from "../runtime/runtime.ts";
 import { meanLoss } from "./head-loss.ts";
 import { cachedSequence } from "./kv-cache.ts";
 import { wholeSequence } from "./sequence.ts";
+import { readStored } from "./stored-parameters.ts";
 
 /** In `adapterNames`: this row without any adapter, as PEFT has it. */
 export const BASE = "__base__";
@@ -34,6 +36,7 @@ type Purpose = "logits" | "loss" | "cached";
 export class LanguageModel {
   readonly device: Device;
   readonly model: CausalLm;
+  readonly stored: StoredWeights | undefined;
   readonly #adapters = new Map<string, Adapter>();
   #merged: Merged | undefined;
   readonly #executables = new Map<string, Promise<Executable>>();
@@ -42,10 +45,14 @@ export class LanguageModel {
   /** Generation holds the cache from its first token to its last. */
   #generating: Promise<void> = Promise.resolve();
 
-  /** @param device with the model's parameters on it */
-  constructor(device: Device, model: CausalLm) {
+  /**
+   * @param device with the model's parameters on it
+   * @param stored how frozen weights are stored. Default: all as float32 values
+   */
+  constructor(device: Device, model: CausalLm, stored?: StoredWeights) {
     this.device = device;
     this.model = model;
+    this.stored = stored;
   }
 
   /** Names that are not stored, to those that are: merging may have untied some. */
@@ -216,8 +223,7 @@ export class LanguageModel {
       graph,
       training: false,
       typicalSizes: {},
-      parameter: (name: string, shape: readonly number[]) =>
-        graph.state(stateOf(name), { dtype: "float32", shape: shapeOf(shape) }),
+      ...readStored(graph, this.stored, stateOf),
     };
     const gates = new Map(
       adapters.map(({ name }) => [name, graph.feed(gateName(name), { dtype: "float32", shape: [B] })]),

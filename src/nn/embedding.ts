@@ -24,6 +24,14 @@ export function embedding(name: string, rows: number, width: number, std = 0.02)
   return {
     layer,
     parameters: [weight],
-    forward: (tracing, tokens) => callLayer(tracing, layer, tokens, weight.shape, (ids, table) => gather(table, ids)),
+    forward: (tracing, tokens) =>
+      callLayer(
+        tracing,
+        layer,
+        tokens,
+        weight.shape,
+        (ids, table) => gather(table, ids),
+        (stored) => stored.rows(tokens),
+      ),
   };
 }

@@ -53,10 +53,15 @@ export function linear(
     forward(tracing, x) {
       // One product of matrices, whatever the rank of x; adapters see the same two axes.
       const rows = reshape(x, [-1, inFeatures]);
-      const y = callLayer(tracing, layer, rows, weight.shape, (input, w) => {
-        const product = fanInFanOut ? matmul(input, w) : multiplyRows(input, w);
-        return bias ? add(product, tracing.parameter(shift.name, shift.shape)) : product;
-      });
+      const shifted = (product: Value) => (bias ? add(product, tracing.parameter(shift.name, shift.shape)) : product);
+      const y = callLayer(
+        tracing,
+        layer,
+        rows,
+        weight.shape,
+        (input, w) => shifted(fanInFanOut ? matmul(input, w) : multiplyRows(input, w)),
+        (stored) => shifted(stored.multiply(rows, fanInFanOut)),
+      );
       return reshape(y, [...x.type.shape.slice(0, -1), outFeatures]);
     },
   };

@@ -6,6 +6,7 @@ import type { Graph, Value } from "../ir/graph.ts";
 import type { ConvOptions } from "../ir/ops/conv.ts";
 import type { DimSizes } from "../ir/shape.ts";
 import type { Init } from "./init.ts";
+import type { StoredWeight } from "./stored-weight.ts";
 
 /** A parameter: float32, named as in the model's checkpoint. */
 export interface ParameterSpec {
@@ -62,6 +63,8 @@ export interface Tracing {
   readonly typicalSizes: DimSizes;
   /** The value of a parameter, by name. */
   parameter(name: string, shape: readonly number[]): Value;
+  /** How a frozen weight is stored, where that is not as float32 values. Absent: all of them are. */
+  readonly stored?: (name: string) => StoredWeight | undefined;
   /** Adapters at work. Absent: the base model, untouched. */
   readonly adapt?: LayerHook;
 }
@@ -78,7 +81,10 @@ export interface LayerCall {
   weight(): Value;
   /** The layer with another weight of W's shape, bias included. */
   apply(x: Value, weight: Value): Value;
-  /** What the layer computes without adapters: `apply(x, weight())`. Built when asked for. */
+  /**
+   * What the layer computes without adapters: `apply(x, weight())`, or the same by a shorter way that its storage has. Built
+   * when asked for.
+   */
   output(): Value;
 }
 
@@ -89,17 +95,22 @@ export interface Model<I> {
   forward(tracing: Tracing, inputs: I): Value;
 }
 
-/** Runs `layer` on x with the adapters of the tracing. */
+/**
+ * Runs `layer` on x with the adapters of the tracing.
+ * @param fromStored the layer's output, bias included, from a weight that is not stored as float32 values
+ */
 export function callLayer(
   tracing: Tracing,
   layer: Layer,
   x: Value,
   shape: readonly number[],
   apply: (x: Value, weight: Value) => Value,
+  fromStored?: (stored: StoredWeight) => Value,
 ): Value {
   return tracing.graph.scope(layer.name, () => {
+    const stored = fromStored === undefined ? undefined : tracing.stored?.(layer.weight);
     const weight = () => tracing.parameter(layer.weight, shape);
-    const output = () => apply(x, weight());
+    const output = () => (stored === undefined ? apply(x, weight()) : fromStored!(stored));
     return tracing.adapt?.({ tracing, layer, x, weight, apply, output }) ?? output();
   });
 }

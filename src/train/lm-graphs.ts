@@ -19,6 +19,8 @@ import { headLoss } from "../lm/head-loss.ts";
 import { wholeSequence } from "../lm/sequence.ts";
 import type { CausalLm } from "../models/causal-lm.ts";
 import type { LayerHook, ParameterSpec, Tracing } from "../nn/module.ts";
+import type { StoredWeights } from "../nn/stored-weight.ts";
+import { readStored } from "../lm/stored-parameters.ts";
 import { globalNorm } from "../optim/clip.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import { SCALAR_FEED, SEED_FEED, slotName } from "./training-graph.ts";
@@ -34,6 +36,8 @@ export interface LmGraphOptions {
   readonly trained: readonly ParameterSpec[];
   /** Name of the state that a parameter is read from: adapters bring their own, heads may share a table. */
   readonly stateOf: (parameter: string) => string;
+  /** How frozen weights are stored, by the names of their states. Default: as float32 values. */
+  readonly stored?: StoredWeights;
   /** Hook of the adapters at work, given the int32 scalar that changes with every step. */
   readonly adapt?: (seed: Value) => LayerHook;
   /** Optimizer of a trained parameter, such as one without weight decay. */
@@ -88,7 +92,7 @@ function accumulateGraph(options: LmGraphOptions): { graph: Graph; frozen: strin
     graph,
     training: true,
     typicalSizes,
-    parameter: (name, shape) => stateIn(graph, stateOf(name), shape),
+    ...readStored(graph, options.stored, stateOf),
     ...(options.adapt === undefined ? {} : { adapt: options.adapt(seed) }),
   };
   const wanted = trained.map(({ name, shape }) => stateIn(graph, name, shape));

@@ -135,6 +135,7 @@ export class TrainingRun {
       model,
       trained: trainable.trained,
       stateOf: resolveParameter(adapters, model.tied),
+      ...(trainable.language.stored === undefined ? {} : { stored: trainable.language.stored }),
       ...(adapters.length === 0 ? {} : { adapt: (seed) => adapterHook(adapters, { seed }) }),
       optimizerOf: (spec) => (decays(spec) ? decaying : plain),
       chunks,
