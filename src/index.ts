@@ -50,9 +50,9 @@ export { attention } from "./nn/attention.ts";
 export { mlp } from "./models/mlp.ts";
 
 // Adapters
-export { METHODS, type MethodName } from "./adapters/index.ts";
-export type { Method, MethodConfig } from "./adapters/method.ts";
-export { lora, type LoraConfig as LoraMethodConfig } from "./adapters/lora.ts";
+export { METHODS } from "./adapters/index.ts";
+export type { Method, RankConfig } from "./adapters/method.ts";
+export { lora, type LoraConfig as LoraRankConfig } from "./adapters/lora.ts";
 export { type Adapter, adapterHook, attach } from "./adapters/adapter.ts";
 export { merge, unmerge } from "./adapters/merge.ts";
 

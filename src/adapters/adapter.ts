@@ -16,9 +16,17 @@ import {
   copiedModules,
   type Copy,
 } from "./copies.ts";
-import type { Method } from "./method.ts";
+import type { Method, MethodParameter } from "./method.ts";
 import { configOn, unusedPatterns } from "./patterns.ts";
-import { matchTargets, shortNames, type TargetModules, targetNames, type TargetOptions } from "./targets.ts";
+import { configure } from "./settings.ts";
+import {
+  matchModules,
+  matchTargets,
+  shortNames,
+  type TargetModules,
+  targetNames,
+  type TargetOptions,
+} from "./targets.ts";
 
 /** What was asked for, as PEFT writes it. Names are PEFT's, in camelCase. */
 export interface Selection {
@@ -33,7 +41,7 @@ export interface Selection {
 }
 
 /** An adapter whose method's configuration has type C. */
-export interface Adapter<C = unknown> extends Selection {
+export interface Adapter<C extends object = object> extends Selection {
   /** Default: "default", as in PEFT. */
   readonly name: string;
   readonly method: Method<C>;
@@ -42,21 +50,23 @@ export interface Adapter<C = unknown> extends Selection {
   readonly model: AdaptableModel;
   /** Layers that it works on, in the order of the model. */
   readonly targets: readonly AdaptedLayer<C>[];
+  /** Parameters of the model as a whole: relative name to state. */
+  readonly shared: ReadonlyMap<string, MethodParameter>;
   /** Its own versions of parameters of the base, by the names of those; see {@link resolveParameter}. */
   readonly copies: ReadonlyMap<string, Copy>;
   /** All that is trained, copies included, by the names of their states. */
   readonly parameters: readonly ParameterSpec[];
 }
 
-export interface AdaptedLayer<C = unknown> {
+export interface AdaptedLayer<C extends object = object> {
   readonly layer: Layer;
   /** The method's configuration on this layer. */
   readonly config: C;
   /** Parameter name relative to the layer, to the name of its state. */
-  readonly states: ReadonlyMap<string, ParameterSpec>;
+  readonly states: ReadonlyMap<string, MethodParameter>;
 }
 
-export interface AttachOptions<C> extends TargetOptions {
+export interface AttachOptions<C extends object> extends TargetOptions {
   readonly name?: string;
   /** Default: the model's own, or `all-linear`. */
   readonly targetModules?: TargetModules;
@@ -77,19 +87,33 @@ export interface AttachOptions<C> extends TargetOptions {
  * @throws ConfigError if a target matches no layer, a module to save no module, a pattern no target, or the method cannot
  *   be put on one of them
  */
-export function attach<C>(model: AdaptableModel, method: Method<C>, options: AttachOptions<C> = {}): Adapter<C> {
+export function attach<C extends object>(
+  model: AdaptableModel,
+  method: Method<C>,
+  options: AttachOptions<C> = {},
+): Adapter<C> {
   const { name = "default", config = {}, modulesToSave = [], bias = "none", ensureWeightTying = false } = options;
-  const {
-    targetModules = model.defaultTargets ?? "all-linear",
-    excludeModules,
-    layersToTransform,
-    layersPattern,
-  } = options;
+  const { excludeModules, layersToTransform, layersPattern } = options;
+  const configured = configure(method, config as Partial<C>);
+  const targetModules =
+    options.targetModules ?? method.defaultTargets?.(model, configured) ?? model.defaultTargets ?? "all-linear";
   if (!BIAS_MODES.includes(bias)) {
     throw new ConfigError({ where: "bias", what: "no such setting", got: bias, expected: BIAS_MODES.join(", ") });
   }
   checkModules(model, modulesToSave);
   const modules = copiedModules(model, { name, bias, modulesToSave, ensureWeightTying });
+  if (method.on === "model" || method.on === "modules") {
+    const names = method.on === "model" ? [] : matchModules(model, targetModules);
+    return adapterOn(model, [], method, {
+      name,
+      config: configured,
+      targetModules: names,
+      modulesToSave,
+      bias,
+      ensureWeightTying,
+      copies: new Map([...modules, ...copiedBiases(model, [], { name, bias }, modules)]),
+    });
+  }
   const matched = matchTargets(model.layers, targetModules, options).filter(({ weight }) => !modules.has(weight));
   if (matched.length === 0) {
     throw new ConfigError({
@@ -100,7 +124,6 @@ export function attach<C>(model: AdaptableModel, method: Method<C>, options: Att
     });
   }
   if (ensureWeightTying) refuseTiedTargets(model, matched);
-  const configured = method.configure(config);
   const unused = unusedPatterns(
     configured,
     matched.map((layer) => layer.name),
@@ -147,38 +170,87 @@ function refuseTiedTargets({ tied = {} }: AdaptableModel, targets: readonly Laye
  * Puts a method on exactly these layers.
  * @throws ConfigError if the name cannot be part of a parameter's, or the method cannot be put on one of the layers
  */
-export function adapterOn<C>(
+export function adapterOn<C extends object>(
   model: AdaptableModel,
   layers: readonly Layer[],
   method: Method<C>,
   options: Selection & Pick<Adapter<C>, "name" | "config" | "copies">,
 ): Adapter<C> {
-  const { name, config, copies } = options;
+  const { name, config } = options;
   if (name === "" || name.includes(".")) {
     throw new ConfigError({ where: "adapter", what: "not a name", got: name, expected: "a name without dots" });
   }
-  const targets = layers.map((layer): AdaptedLayer<C> => {
+  const targets = layers.flatMap((layer): AdaptedLayer<C>[] => {
     const own = configOn(config, layer.name);
-    const states = method
-      .parameters(layer, own)
-      .map((spec): [string, ParameterSpec] => [spec.name, { ...spec, name: stateName(layer.name, spec.name, name) }]);
-    return { layer, config: own, states: new Map(states) };
+    const added = method.parameters?.(layer, own) ?? [];
+    const states = added.map((spec): [string, MethodParameter] => [
+      spec.name,
+      { ...spec, name: stateName(`${layer.name}.`, spec.name, name) },
+    ]);
+    return [{ layer, config: own, states: new Map(states) }];
   });
+  const shared = new Map(
+    (method.shared?.({ model, config, layers }) ?? []).map((spec): [string, MethodParameter] => [
+      spec.name,
+      { ...spec, name: stateName("", spec.name, name) },
+    ]),
+  );
+  const copies = new Map([...options.copies, ...methodCopies(model, layers, method, options)]);
   // Of a copy that stands in for two parameters there is one state.
   const copied = new Map([...copies.values()].flatMap((copy) => (copy.frozen === true ? [] : [[copy.name, copy]])));
-  const parameters = [...targets.flatMap(({ states }) => [...states.values()]), ...copied.values()];
-  return { ...options, method, model, targets, parameters };
+  const added = [...targets.flatMap(({ states }) => [...states.values()]), ...shared.values()];
+  const parameters = [...added.filter(({ frozen }) => frozen !== true), ...copied.values()];
+  return { ...options, method, model, targets, shared, copies, parameters };
 }
 
-/** All states of an adapter: what it trains, and copies that it does not. */
+/** Copies that the method itself asks for, and weights that it puts in the place of the base's. */
+function methodCopies<C extends object>(
+  model: AdaptableModel,
+  layers: readonly Layer[],
+  method: Method<C>,
+  { name, config, targetModules, copies }: Selection & Pick<Adapter<C>, "name" | "config" | "copies">,
+): Map<string, Copy> {
+  const specs = new Map(model.parameters.map((spec) => [spec.name, spec]));
+  const modules = method.on === "modules" ? modulesOf(model, targetModules) : new Set<string>();
+  const wanted = [
+    ...(method.copies?.(model, config, layers) ?? []),
+    ...[...specs.keys()].filter((parameter) => modules.has(parameter.slice(0, parameter.lastIndexOf(".")))),
+  ];
+  const trained = wanted.flatMap((parameter): [string, Copy][] => {
+    const state = model.tied?.[parameter] ?? parameter;
+    const spec = specs.get(state);
+    if (spec === undefined || copies.has(parameter)) return [];
+    return [[parameter, { ...spec, name: `${parameter}.${name}`, from: state, ofMethod: true }]];
+  });
+  const replaced = layers.flatMap((layer): [string, Copy][] => {
+    if (method.replacesWeight?.(layer, configOn(config, layer.name)) !== true) return [];
+    const state = model.tied?.[layer.weight] ?? layer.weight;
+    const spec = specs.get(state)!;
+    const own = `${layer.name}.base_layer.${name}.weight`;
+    return [[layer.weight, { ...spec, name: own, from: state, frozen: true, derived: true }]];
+  });
+  return new Map([...trained, ...replaced]);
+}
+
+function modulesOf(model: AdaptableModel, targets: string | readonly string[]): Set<string> {
+  return new Set(matchModules(model, targets));
+}
+
+/** All states of an adapter: what it trains, and what it does not. */
 export function adapterStates(adapter: Adapter): readonly ParameterSpec[] {
-  return [...new Map([...adapter.parameters, ...adapter.copies.values()].map((spec) => [spec.name, spec])).values()];
+  const all = [...methodStates(adapter), ...adapter.copies.values()];
+  return [...new Map(all.map((spec) => [spec.name, spec])).values()];
 }
 
-/** `fc1` and `lora_A.weight` of adapter `default`: `fc1.lora_A.default.weight`, as PEFT names it in memory. */
+/** Those that the method brought, trained or not; no copies. */
+export function methodStates({ targets, shared }: Pick<Adapter, "targets" | "shared">): readonly MethodParameter[] {
+  return [...targets.flatMap(({ states }) => [...states.values()]), ...shared.values()];
+}
+
+/** `fc1.` and `lora_A.weight` of adapter `default`: `fc1.lora_A.default.weight`, as PEFT names it in memory. */
 function stateName(layer: string, parameter: string, adapter: string): string {
   const [module, ...rest] = parameter.split(".");
-  return [layer, module, adapter, ...rest].join(".");
+  return layer + [module, adapter, ...rest].join(".");
 }
 
 /**
@@ -255,14 +327,16 @@ export function adapterHook(adapters: readonly Adapter[], { seed, gates }: HookO
       return target === undefined ? [] : [{ adapter, target }];
     });
     return working.reduce<() => Value>(
-      (before, { adapter: { name, method }, target }, i) => {
+      (before, { adapter, target }, i) => {
+        const { name, method } = adapter;
         const gate = gates?.get(name);
         const previous = once(before);
         return once(() => {
-          const output = method.forward({
+          const output = method.forward!({
             ...call,
             config: target.config,
             parameters: parameterValues(call.tracing, target),
+            shared: sharedValues(call.tracing, adapter),
             previous,
             first: i === 0,
             ...(gate === undefined || method.gated !== true ? {} : { gate }),
@@ -285,6 +359,14 @@ function chosen({ layer, x }: LayerCall, gate: Value, output: Value, previous: V
 function once<T>(make: () => T): () => T {
   let made: { value: T } | undefined;
   return () => (made ??= { value: make() }).value;
+}
+
+/** Values of the parameters of the model as a whole, by their relative names. */
+export function sharedValues(
+  tracing: Pick<Tracing, "parameter">,
+  { shared }: Pick<Adapter, "shared">,
+): Record<string, Value> {
+  return Object.fromEntries([...shared].map(([name, spec]) => [name, tracing.parameter(spec.name, spec.shape)]));
 }
 
 /** Values of an adapted layer's parameters, by their relative names. */

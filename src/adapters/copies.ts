@@ -17,6 +17,8 @@ export interface AdaptableModel {
   readonly tied?: Readonly<Record<string, string>>;
   /** Layers that are adapted when nothing is said. Default: `all-linear`. */
   readonly defaultTargets?: readonly string[];
+  /** As in `config.json`, for defaults that depend on it. Default: not known. */
+  readonly modelType?: string;
 }
 
 /** An adapter's own version of a parameter. Its `name` is that of its state. */
@@ -25,6 +27,10 @@ export interface Copy extends ParameterSpec {
   readonly from: string;
   /** It came with the adapter and is not trained. */
   readonly frozen?: true;
+  /** The file does not hold it: the method makes it again. */
+  readonly derived?: true;
+  /** The method asked for it, and names it in the file. */
+  readonly ofMethod?: true;
 }
 
 export type BiasMode = (typeof BIAS_MODES)[number];
@@ -125,7 +131,8 @@ function namedParameters({ parameters, tied = {} }: AdaptableModel): Map<string,
   return named;
 }
 
-function modulePaths(model: AdaptableModel): string[] {
+/** Names of all modules, the outer ones too. */
+export function modulePaths(model: AdaptableModel): string[] {
   return [...new Set([...namedParameters(model).keys()].flatMap(ancestors))];
 }
 

@@ -1,6 +1,5 @@
-/** Tuning methods by name: the table of contents. */
+/** Tuning methods: the table of contents. */
 import { lora } from "./lora.ts";
+import type { Method } from "./method.ts";
 
-export const METHODS = { lora };
-
-export type MethodName = keyof typeof METHODS;
+export const METHODS: readonly Method<object>[] = [lora];

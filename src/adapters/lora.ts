@@ -14,7 +14,7 @@
  * embedding, A is a table with one column [r] for each token and B [width, r]; A starts at zero and B random, and there is
  * no dropout, as in PEFT. Layers that store W as [in, out] have the same A and B; their update is merged transposed.
  */
-import { ConfigError, listed } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import type { Value } from "../ir/graph.ts";
 import { add } from "../ir/ops/add.ts";
 import { cast } from "../ir/ops/cast.ts";
@@ -31,8 +31,10 @@ import { elementCount, sizeOf } from "../ir/shape.ts";
 import { type Init, kaimingUniform, normal, uniform, zeros } from "../nn/init.ts";
 import { multiplyRows } from "../nn/linear.ts";
 import type { Layer, ParameterSpec } from "../nn/module.ts";
-import type { AdapterCall, Method, MethodConfig } from "./method.ts";
+import type { AdapterCall, Method, MethodFile, RankConfig } from "./method.ts";
+import { OFF, readInit, UNSUPPORTED, WITHOUT_EFFECT } from "./lora-file.ts";
 import { configOn } from "./patterns.ts";
+import { finite, flag, integer, oneOf, perLayer, probability, type Settings } from "./settings.ts";
 
 /**
  * How A starts: `kaiming` U(-1/√in, 1/√in), PEFT's default; `gaussian` N(0, 1/r²), as PEFT's; `standard-normal` N(0, 1),
@@ -48,7 +50,7 @@ export type LoraForm = (typeof FORMS)[number];
 
 const FORMS = ["activation", "weight", "auto"] as const;
 
-export interface LoraConfig extends MethodConfig {
+export interface LoraConfig extends RankConfig {
   /** Rank. Default: 8. */
   readonly r: number;
   /** Default: 8, as in PEFT. */
@@ -67,51 +69,51 @@ export interface LoraConfig extends MethodConfig {
   readonly form: LoraForm;
 }
 
+/** Settings that LoRA shares with methods made of it. */
+export const LORA_SETTINGS: Settings<LoraConfig> = {
+  r: integer("r", 8, "rank"),
+  alpha: finite("lora_alpha", 8, "the update is scaled by alpha / r"),
+  dropout: probability("lora_dropout", 0, "probability of dropping an element of A's input while training"),
+  useRslora: flag("use_rslora", false, "scale by alpha / √r"),
+  loraBias: flag("lora_bias", false, "B has a bias"),
+  rankPattern: perLayer("rank_pattern", "ranks of single layers", integer(undefined, 8, "")),
+  alphaPattern: perLayer("alpha_pattern", "alphas of single layers", finite(undefined, 8, "")),
+  init: {
+    ...oneOf(undefined, "kaiming", "how A and B start", INITS),
+    wire: "init_lora_weights",
+    read: readInit,
+    write: (init) => (init === "gaussian" ? init : init !== "random"),
+  },
+  form: oneOf(undefined, "activation", "the order of computing", FORMS),
+};
+
+/** LoRA's file, and that of methods that PEFT writes as LoRA with a switch. */
+export const LORA_FILE = {
+  type: "LORA",
+  also: () => OFF,
+  ignored: WITHOUT_EFFECT,
+  refused: UNSUPPORTED,
+} as const satisfies MethodFile<LoraConfig>;
+
 export const lora: Method<LoraConfig> = {
   name: "lora",
   source: "Hu et al. 2021, arXiv 2106.09685",
+  about: "adds a product of two thin matrices to each weight: W + s·B A",
+  settings: LORA_SETTINGS,
+  file: LORA_FILE,
   gated: true,
 
-  configure(options) {
-    const config: LoraConfig = {
-      r: 8,
-      alpha: 8,
-      dropout: 0,
-      useRslora: false,
-      loraBias: false,
-      rankPattern: {},
-      alphaPattern: {},
-      init: "kaiming",
-      form: "activation",
-      ...options,
-    };
-    const { r, alpha, dropout, useRslora, loraBias, rankPattern, alphaPattern, init, form } = config;
+  check(config) {
     const wrong: string[] = [];
-    const check = (holds: boolean, name: string, got: unknown, expected: string) => {
-      if (!holds) wrong.push(`${name} is ${typeof got === "string" ? `"${got}"` : String(got)}, not ${expected}`);
-    };
-    check(Number.isInteger(r) && r >= 1, "r", r, "an integer >= 1");
-    check(Number.isFinite(alpha), "alpha", alpha, "a finite number");
-    check(dropout >= 0 && dropout < 1, "dropout", dropout, "a probability, 0 <= p < 1");
-    check(typeof useRslora === "boolean", "useRslora", useRslora, "true or false");
-    check(typeof loraBias === "boolean", "loraBias", loraBias, "true or false");
-    for (const [pattern, own] of Object.entries(rankPattern)) {
-      check(Number.isInteger(own) && own >= 1, `rankPattern "${pattern}"`, own, "an integer >= 1");
-    }
-    for (const [pattern, own] of Object.entries(alphaPattern)) {
-      check(Number.isFinite(own), `alphaPattern "${pattern}"`, own, "a finite number");
-    }
-    check(INITS.includes(init), "init", init, `one of ${INITS.join(", ")}`);
-    check(FORMS.includes(form), "form", form, `one of ${FORMS.join(", ")}`);
+    const { dropout, form, loraBias, init } = config;
     if (dropout > 0 && form === "weight") {
       wrong.push(`form is "weight" with dropout ${dropout}: it has no input of A to drop elements of`);
     }
     if (loraBias && init === "gaussian")
       wrong.push("loraBias is true with the gaussian start: PEFT would refuse the file");
-    if (wrong.length > 0) throw new ConfigError({ where: "lora", what: listed(wrong) });
     // Patterns that are none are found now, and not at the first layer.
     configOn(config, "");
-    return config;
+    return wrong;
   },
 
   parameters(layer, { r, init, loraBias }) {

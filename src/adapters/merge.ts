@@ -10,9 +10,8 @@ import { Graph, type Value } from "../ir/graph.ts";
 import { shapeOf } from "../ir/shape.ts";
 import type { ParameterSpec, Tracing } from "../nn/module.ts";
 import type { Device, Tensor } from "../runtime/runtime.ts";
-import { type AdaptedLayer, type Adapter, parameterValues, resolveParameter } from "./adapter.ts";
+import { type AdaptedLayer, type Adapter, parameterValues, resolveParameter, sharedValues } from "./adapter.ts";
 import { biasName } from "./copies.ts";
-import type { Method } from "./method.ts";
 
 /** The weights of a model with adapters merged into them, made one by one when they are asked for. */
 export interface MergedWeights {
@@ -59,7 +58,7 @@ export function mergedWeights(device: Device, adapters: Adapter | readonly Adapt
   const [first] = all;
   if (first === undefined) throw new ConfigError({ where: "merge", what: "there is no adapter to merge" });
   for (const { method } of all) {
-    if (method.merged === undefined) {
+    if (method.merged === undefined && (method.forward !== undefined || method.sequence !== undefined)) {
       throw new ConfigError({
         where: method.name,
         what: "cannot be merged into the weights",
@@ -134,18 +133,20 @@ function updatesOf(adapters: readonly Adapter[], names: ReadonlySet<string>): Ma
     if (names.has(name)) updates.set(name, [...(updates.get(name) ?? []), update]);
     else missing.push(name);
   };
-  for (const { method, targets } of adapters) {
+  for (const adapter of adapters) {
+    const { method, targets } = adapter;
     for (const target of targets) {
       const { layer, config } = target;
-      add(layer.weight, (weight, parameter) =>
-        method.merged!({ layer, config, parameters: parameterValues({ parameter }, target), weight }),
-      );
+      const values = (parameter: Tracing["parameter"]) => ({
+        layer,
+        config,
+        parameters: parameterValues({ parameter }, target),
+        shared: sharedValues({ parameter }, adapter),
+      });
+      add(layer.weight, (weight, parameter) => method.merged!({ ...values(parameter), weight }));
       const bias = biasName(layer);
-      if (mergesBias(method, target, names.has(bias))) {
-        add(bias, (value, parameter) => {
-          const parameters = parameterValues({ parameter }, target);
-          return method.mergedBias!({ layer, config, parameters, bias: value }) ?? value;
-        });
+      if (mergesBias(adapter, target, names.has(bias))) {
+        add(bias, (value, parameter) => method.mergedBias!({ ...values(parameter), bias: value }) ?? value);
       }
     }
   }
@@ -156,13 +157,17 @@ function updatesOf(adapters: readonly Adapter[], names: ReadonlySet<string>): Ma
 }
 
 /** Whether merging changes the layer's bias: asked of the method on a graph that nobody runs. @throws ConfigError */
-function mergesBias(method: Method<unknown>, target: AdaptedLayer, hasBias: boolean): boolean {
+function mergesBias(adapter: Adapter, target: AdaptedLayer, hasBias: boolean): boolean {
+  const { method } = adapter;
   if (method.mergedBias === undefined) return false;
   const graph = new Graph();
   const { layer, config } = target;
   const parameter = statesOf(graph);
   const bias = hasBias ? parameter(biasName(layer), [layer.outFeatures]) : undefined;
-  return method.mergedBias({ layer, config, parameters: parameterValues({ parameter }, target), bias }) !== undefined;
+  const parameters = parameterValues({ parameter }, target);
+  return (
+    method.mergedBias({ layer, config, parameters, shared: sharedValues({ parameter }, adapter), bias }) !== undefined
+  );
 }
 
 function statesOf(graph: Graph): Tracing["parameter"] {

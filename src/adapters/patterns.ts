@@ -1,5 +1,5 @@
 /** PEFT's `rank_pattern` and `alpha_pattern`: settings of single layers, by patterns for the ends of their names. */
-import type { MethodConfig } from "./method.ts";
+import type { RankConfig } from "./method.ts";
 import { type PythonPattern, pythonPattern } from "./python-pattern.ts";
 
 type Pattern = Readonly<Record<string, number>>;
@@ -14,7 +14,7 @@ const compiled = new WeakMap<Pattern, readonly (readonly [PythonPattern, number]
  * @throws ConfigError if a pattern is none
  */
 export function configOn<C>(config: C, layer: string): C {
-  const { rankPattern = {}, alphaPattern = {} } = config as Partial<MethodConfig>;
+  const { rankPattern = {}, alphaPattern = {} } = config as Partial<RankConfig>;
   const r = valueOf(rankPattern, "rank_pattern", layer);
   const alpha = valueOf(alphaPattern, "alpha_pattern", layer);
   if (r === undefined && alpha === undefined) return config;
@@ -26,7 +26,7 @@ export function unusedPatterns(
   config: unknown,
   layers: readonly string[],
 ): readonly { readonly setting: string; readonly pattern: string }[] {
-  const { rankPattern = {}, alphaPattern = {} } = config as Partial<MethodConfig>;
+  const { rankPattern = {}, alphaPattern = {} } = config as Partial<RankConfig>;
   const unused = (setting: string, patterns: Pattern) => {
     const all = entries(patterns, setting);
     return Object.keys(patterns).flatMap((pattern, i) =>

@@ -2,6 +2,7 @@
 import { ConfigError, listed } from "../errors.ts";
 import { nearest } from "../nearest.ts";
 import type { Layer } from "../nn/module.ts";
+import { type AdaptableModel, modulePaths } from "./copies.ts";
 import { pythonPattern } from "./python-pattern.ts";
 
 /**
@@ -99,6 +100,31 @@ export function blockOf(name: string, patterns: string | readonly string[] | und
     if (found !== undefined) return Number(parts[found]);
   }
   return undefined;
+}
+
+/**
+ * Names of the modules of any kind that targets mean, of which parameters are directly part.
+ * @throws ConfigError naming every entry that matches none
+ */
+export function matchModules(model: AdaptableModel, targets: TargetModules): string[] {
+  const parents = new Set(model.parameters.map(({ name }) => name.slice(0, name.lastIndexOf("."))));
+  const paths = modulePaths(model).filter((path) => parents.has(path));
+  if (typeof targets === "string" || targets instanceof RegExp) {
+    const isMatch = wholeName(targets, "target_modules");
+    const matched = paths.filter(isMatch);
+    if (matched.length > 0) return matched;
+    throw new ConfigError({ where: "target_modules", what: `"${String(targets)}" matches no module` });
+  }
+  const unmatched = targets.filter((target) => !paths.some((path) => endsIn(path, target)));
+  if (unmatched.length > 0) {
+    const endings = [...new Set(paths.map((path) => path.split(".").at(-1)!))];
+    throw new ConfigError({
+      where: "target_modules",
+      what: `${listed(unmatched.map((target) => `"${target}"`))}: no module of the model`,
+      hint: `there are ${endings.map((name) => `"${name}"`).join(", ")}`,
+    });
+  }
+  return paths.filter((path) => targets.some((target) => endsIn(path, target)));
 }
 
 function matchNames(layers: readonly Layer[], targets: TargetModules, where: string): Layer[] {

@@ -12,6 +12,7 @@ import { type AdaptedLayer, type Adapter, adapterOn, type Selection } from "./ad
 import { copiedBiases, copiedModules, type Copy, type CopyOptions } from "./copies.ts";
 import { type Factors, factorize } from "./factorize.ts";
 import { lora, type LoraConfig, scaling } from "./lora.ts";
+import { configure } from "./settings.ts";
 import { shortNames } from "./targets.ts";
 
 /**
@@ -77,7 +78,7 @@ export async function addWeightedAdapter(
       : combination === "svd"
         ? wanted
         : Math.max(1, ...updates.map(({ A }) => A.length));
-  const config = lora.configure({ r, alpha: r, loraBias: updates.some(({ bias }) => bias !== undefined) });
+  const config = configure(lora, { r, alpha: r, loraBias: updates.some(({ bias }) => bias !== undefined) });
   const selection = mixedSelection(sources);
   const copies = mixedCopies(sources, layers, { ...selection, name });
   const adapter = adapterOn(model, layers, lora, { ...selection, name, config, copies });

@@ -151,7 +151,7 @@ export class PeftModel {
       ([key, value]) => [snakeCase(key), (value ?? null) as JsonValue] as const,
     );
     const {
-      format,
+      method,
       config: settings,
       selection,
       unknown,
@@ -165,7 +165,7 @@ export class PeftModel {
         hint: hints.join("; "),
       });
     }
-    const adapter = attach(this.#adaptable(), format.method, {
+    const adapter = attach(this.#adaptable(), method, {
       ...selection,
       name: adapterName,
       config: settings as object,

@@ -22,4 +22,6 @@ export interface StoredWeight {
 export interface StoredWeights {
   /** The weight as a graph reads it; undefined for a parameter whose float32 values are a state of the same name. */
   in(graph: Graph, name: string): StoredWeight | undefined;
+  /** Names of the states that hold them. */
+  readonly states: ReadonlySet<string>;
 }

@@ -24,9 +24,23 @@ export interface Storage {
   readonly name: string;
   /** Where it was published, or what it is the format of. */
   readonly source: string;
+  /** In a few words, for tables. */
+  readonly summary: string;
+  /**
+   * Which parameters are stored so: `layers`, the weights of linear layers but the one that gives the model's output; or
+   * `all` parameters, where that costs next to nothing.
+   */
+  readonly covers: "layers" | "all";
+  /** A weight is one tensor of this type and of its own shape: a checkpoint that has it so is read where it lies. */
+  readonly plain?: DType;
+  /** It has constants of blocks, so that double quantisation has an effect. */
+  readonly hasConstants: boolean;
   /** The tensors of a weight of this shape. */
   tensors(shape: readonly number[], options: StorageOptions): readonly StoredTensor[];
-  /** Their contents, by name, for a weight's values, row-major. */
+  /**
+   * Their contents, by name, for a weight's values, row-major.
+   * @throws NumericError if a value is not finite, or too large for the storage
+   */
   encode(
     values: Float32Array,
     shape: readonly number[],

@@ -13,8 +13,9 @@ import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { type Adapter, adapterHook, attach } from "../adapters/adapter.ts";
 import { merge, unmerge } from "../adapters/merge.ts";
-import type { Method, MethodConfig } from "../adapters/method.ts";
+import type { Method, RankConfig } from "../adapters/method.ts";
 import { configOn } from "../adapters/patterns.ts";
+import { configure } from "../adapters/settings.ts";
 import { ConfigError } from "../errors.ts";
 import { loadAdapter, saveAdapter } from "../formats/peft/index.ts";
 import { openSafetensors } from "../formats/safetensors/index.ts";
@@ -53,14 +54,14 @@ import {
 
 const MODELS = ["mlp", "conv", "tokens"] as const;
 
-export interface MethodCase<C> {
+export interface MethodCase<C extends object> {
   readonly name: string;
   readonly config: Partial<C>;
   /** What it can be put on. Default: everything, linear layers (`mlp`), convolutions (`conv`) and embeddings (`tokens`). */
   readonly models?: readonly (typeof MODELS)[number][];
 }
 
-export interface MethodFacts<C> {
+export interface MethodFacts<C extends object> {
   /**
    * Number of elements that the method adds to a layer: a formula that shares nothing with the method's code.
    * @param config that of the layer, with its own rank and alpha
@@ -85,7 +86,7 @@ const DIFFERENCE_TOLERANCE = 1e-7;
 const STEP = 1e-5;
 
 /** Declares the tests of a method. */
-export function describeMethod<C extends MethodConfig>(
+export function describeMethod<C extends RankConfig>(
   method: Method<C>,
   cases: readonly MethodCase<C>[],
   facts: MethodFacts<C>,
@@ -105,7 +106,7 @@ export function describeMethod<C extends MethodConfig>(
   });
 }
 
-interface Trial<C> {
+interface Trial<C extends object> {
   readonly method: Method<C>;
   readonly config: Partial<C>;
   readonly rig: Rig;
@@ -121,8 +122,8 @@ interface Bench {
   readonly notInFile: readonly string[];
 }
 
-function describeCase<C extends MethodConfig>({ method, config, rig, facts }: Trial<C>): void {
-  const complete = method.configure(config);
+function describeCase<C extends RankConfig>({ method, config, rig, facts }: Trial<C>): void {
+  const complete = configure(method, config);
   const adapter = attach(rig.model, method, {
     targetModules: rig.model.layers.map((layer) => layer.name),
     config,
@@ -468,7 +469,7 @@ async function checkGradients({ device, rig, adapter, feeds }: Bench): Promise<v
   }
 }
 
-async function checkNames<C>(method: Method<C>, rig: Rig, dir: string): Promise<void> {
+async function checkNames<C extends object>(method: Method<C>, rig: Rig, dir: string): Promise<void> {
   const written = JSON.parse(await readFile(join(dir, "adapter_config.json"), "utf8")) as {
     readonly peft_type: string;
   };
@@ -495,7 +496,7 @@ async function layout(dir: string): Promise<Record<string, readonly number[]>> {
   return Object.fromEntries([...file.tensors].map(([name, { shape }]): [string, readonly number[]] => [name, shape]));
 }
 
-async function checkGroups<C>(method: Method<C>, config: Partial<C>): Promise<void> {
+async function checkGroups<C extends object>(method: Method<C>, config: Partial<C>): Promise<void> {
   const layer = conv2d("depthwise", 4, 6, [3, 2], { groups: 2 });
   let adapter: Adapter;
   try {

@@ -1,5 +1,6 @@
 /** What LoRA's paper says about its gradients, its counts and its cost, and how adapters are put on layers. */
 import assert from "node:assert/strict";
+import { configure } from "../../src/adapters/settings.ts";
 import { describe, it, test } from "node:test";
 import { type Adapter, adapterHook, attach } from "../../src/adapters/adapter.ts";
 import type { AdaptableModel } from "../../src/adapters/copies.ts";
@@ -128,8 +129,8 @@ describe("number of trained elements", () => {
 
   it("is that of the parameters", () => {
     const { layer } = linear("fc", 7, 11);
-    const config = lora.configure({ r: 4, alpha: 10 });
-    const counted = lora.parameters(layer, config).reduce((sum, { shape }) => sum + shape[0]! * shape[1]!, 0);
+    const config = configure(lora, { r: 4, alpha: 10 });
+    const counted = lora.parameters!(layer, config).reduce((sum, { shape }) => sum + shape[0]! * shape[1]!, 0);
     assert.equal(counted, loraElements([layer], 4));
   });
 });
@@ -246,7 +247,7 @@ test("two adapters of one name are refused: they would share their parameters", 
 
 describe("configuration", () => {
   it("has PEFT's defaults", () => {
-    const { r, alpha, dropout, useRslora, init } = lora.configure({});
+    const { r, alpha, dropout, useRslora, init } = configure(lora, {});
     assert.deepEqual(
       { r, alpha, dropout, useRslora, init },
       { r: 8, alpha: 8, dropout: 0, useRslora: false, init: "kaiming" },
@@ -261,7 +262,7 @@ describe("configuration", () => {
   it("names every bad value at once", () => {
     const bad = { r: 0.5, alpha: NaN, dropout: 1, init: "zeros" as "kaiming", form: "matrix" as "auto" };
     assert.throws(
-      () => lora.configure(bad),
+      () => configure(lora, bad),
       (error) => {
         assert.ok(error instanceof ConfigError);
         for (const part of [/r is 0.5/, /alpha is NaN/, /dropout is 1/, /init is "zeros"/, /form is "matrix"/]) {
@@ -270,7 +271,7 @@ describe("configuration", () => {
         return true;
       },
     );
-    assert.throws(() => lora.configure({ dropout: 0.1, form: "weight" }), /form is "weight" with dropout 0.1/);
+    assert.throws(() => configure(lora, { dropout: 0.1, form: "weight" }), /form is "weight" with dropout 0.1/);
   });
 
   it("starts A as it says, from fan-in, and B at zero", () => {
@@ -278,7 +279,7 @@ describe("configuration", () => {
     const fanIns = [7, 18];
     layers.forEach((layer, i) => {
       const sample = (init: "kaiming" | "gaussian" | "standard-normal", index: number) =>
-        lora.parameters(layer, lora.configure({ r: 4, init }))[index]!.init(new Random(1), 20_000);
+        lora.parameters!(layer, configure(lora, { r: 4, init }))[index]!.init(new Random(1), 20_000);
       const deviation = (values: Float32Array) => Math.sqrt(values.reduce((sum, v) => sum + v * v, 0) / values.length);
       const kaiming = sample("kaiming", 0);
       const bound = 1 / Math.sqrt(fanIns[i]!);

@@ -67,7 +67,6 @@ describe("settings that change the result", () => {
     kasa_config: { beta: 1 },
     bias: "some",
     rank_pattern: [2],
-    alpha_pattern: { fc1: "2" },
     modules_to_save: [1],
     layers_to_transform: [-1],
     exclude_modules: 3,
@@ -79,9 +78,14 @@ describe("settings that change the result", () => {
     });
   }
 
+  it("a pattern's value that is no number", async () => {
+    await changeConfig({ alpha_pattern: { fc1: "2" } });
+    await refused(['alpha_pattern "fc1" is "2", not a finite number']);
+  });
+
   it("are refused all at once", async () => {
     await changeConfig({ use_dora: true, bias: "some", init_lora_weights: "olora", r: "8", lora_dropout: 2 });
-    await refused(["use_dora is true", 'bias is "some"', '"olora"', 'r is "8", not a number', "dropout is 2"]);
+    await refused(["use_dora is true", 'bias is "some"', '"olora"', 'r is "8", not an integer', "dropout is 2"]);
   });
 
   it("a pattern that is none", async () => {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { attach } from "../../src/adapters/adapter.ts";
+import { configure } from "../../src/adapters/settings.ts";
 import { lora, type LoraConfig } from "../../src/adapters/lora.ts";
 import type { Method } from "../../src/adapters/method.ts";
 import { ConfigError, FormatError } from "../../src/errors.ts";
@@ -190,7 +191,7 @@ describe("adapter_config.json", () => {
     await saveAdapter(device, adapter, dir);
     await writeFile(join(dir, "adapter_config.json"), '{"peft_type": "LORA", "brand_new": 1, "eva_config": null}');
     const loaded = await loadAdapter(device, rig.model, dir);
-    assert.deepEqual({ ...(loaded.adapter.config as LoraConfig) }, lora.configure({}));
+    assert.deepEqual({ ...(loaded.adapter.config as LoraConfig) }, configure(lora, {}));
     assert.deepEqual(loaded.adapter.targetModules, ["fc1"]);
     assert.deepEqual(loaded.warnings, [
       'adapter_config.json: "brand_new" is not a setting that is known here: ignored',

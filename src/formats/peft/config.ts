@@ -1,11 +1,12 @@
 /** `adapter_config.json`: what every method has in it, around the method's own settings. */
 import type { Adapter, Selection } from "../../adapters/adapter.ts";
 import { BIAS_MODES, type BiasMode } from "../../adapters/copies.ts";
-import type { MethodConfig } from "../../adapters/method.ts";
+import type { Method, RankConfig } from "../../adapters/method.ts";
+import { configure } from "../../adapters/settings.ts";
 import { configOn } from "../../adapters/patterns.ts";
 import { FormatError, listed, LowrankError } from "../../errors.ts";
 import { type JsonObject, type JsonValue, shown } from "./json-object.ts";
-import { PEFT_METHODS, type PeftMethod } from "./methods.ts";
+import { methodOf, peftType, peftTypes, readSettings, writeSettings } from "./methods.ts";
 
 export const CONFIG_FILE = "adapter_config.json";
 
@@ -13,7 +14,15 @@ export const CONFIG_FILE = "adapter_config.json";
 const PEFT_VERSION = "0.21.0";
 
 /** Settings that say where an adapter comes from, and nothing about what it computes. */
-const PROVENANCE = ["auto_mapping", "inference_mode", "peft_version", "revision", "runtime_config", "task_type"];
+const PROVENANCE = [
+  "auto_mapping",
+  "fan_in_fan_out",
+  "inference_mode",
+  "peft_version",
+  "revision",
+  "runtime_config",
+  "task_type",
+];
 
 /** Where an adapter comes from, for programs that load it together with its model. */
 export interface Provenance {
@@ -28,7 +37,11 @@ export interface Provenance {
 }
 
 /** As PEFT writes it: names sorted, indented by two, nothing after the last brace. */
-export function configText(adapter: Adapter, format: PeftMethod<unknown>, provenance: Provenance): string {
+export function configText(
+  adapter: Adapter,
+  provenance: Provenance,
+  packed: Readonly<Record<string, JsonValue>> = {},
+): string {
   const { baseModelNameOrPath, revision, taskType, autoMapping } = provenance;
   const linear = adapter.targets.flatMap(({ layer }) => (layer.kind === "linear" ? [layer] : []));
   const fields: Record<string, JsonValue> = {
@@ -46,12 +59,13 @@ export function configText(adapter: Adapter, format: PeftMethod<unknown>, proven
     layers_pattern: adapter.layersPattern ?? null,
     layers_to_transform: adapter.layersToTransform ?? null,
     modules_to_save: adapter.modulesToSave.length === 0 ? null : adapter.modulesToSave,
-    peft_type: format.type,
+    peft_type: peftType(adapter.method),
     peft_version: PEFT_VERSION,
     revision: revision ?? null,
-    target_modules: adapter.targetModules,
+    target_modules: adapter.method.on === "model" ? null : adapter.targetModules,
     task_type: taskType ?? null,
-    ...format.write(withSortedPatterns(adapter)),
+    ...writeSettings(adapter.method as Method<object>, withSortedPatterns(adapter)),
+    ...packed,
   };
   return JSON.stringify(sorted(fields), null, 2);
 }
@@ -61,21 +75,22 @@ function sorted<T>(fields: Readonly<Record<string, T>>): Record<string, T> {
 }
 
 /** PEFT sorts patterns too, though the first that matches counts. They keep their order where that would change a layer. */
-function withSortedPatterns({ config, targets }: Adapter): unknown {
-  const { rankPattern = {}, alphaPattern = {} } = config as Partial<MethodConfig>;
+function withSortedPatterns({ config, targets }: Adapter): object {
+  const { rankPattern, alphaPattern } = config as Partial<RankConfig>;
+  if (rankPattern === undefined || alphaPattern === undefined) return config as object;
   const other = { ...(config as object), rankPattern: sorted(rankPattern), alphaPattern: sorted(alphaPattern) };
   const isSame = targets.every(({ layer, config: own }) => {
-    const { r, alpha } = own as MethodConfig;
-    const again = configOn(other, layer.name) as Partial<MethodConfig>;
+    const { r, alpha } = own as RankConfig;
+    const again = configOn(other, layer.name) as Partial<RankConfig>;
     return again.r === r && again.alpha === alpha;
   });
-  return isSame ? other : config;
+  return isSame ? other : (config as object);
 }
 
 export interface AdapterConfig {
-  readonly format: PeftMethod<unknown>;
+  readonly method: Method<object>;
   /** The method's configuration. */
-  readonly config: unknown;
+  readonly config: object;
   readonly baseModelNameOrPath: string | undefined;
   /** Targets may be missing: the tensors say which layers they are. */
   readonly selection: Omit<Selection, "targetModules"> & Partial<Pick<Selection, "targetModules">>;
@@ -89,28 +104,28 @@ export interface AdapterConfig {
  */
 export function readConfig(file: JsonObject, more: object): AdapterConfig {
   const type = file.get("peft_type");
-  const format = PEFT_METHODS.find((candidate) => candidate.type === type);
-  if (format === undefined) {
+  const method = methodOf(file);
+  if (method === undefined) {
     throw new FormatError({
       where: file.path,
       what: type === undefined ? "peft_type is missing" : "no such peft_type here",
       ...(type === undefined ? {} : { got: shown(type) }),
-      expected: PEFT_METHODS.map((candidate) => candidate.type).join(", "),
+      expected: peftTypes().join(", "),
     });
   }
   for (const key of PROVENANCE) file.get(key);
-  const settings = { ...format.read(file), ...more };
+  const settings = { ...readSettings(method, file), ...more };
   const baseModelNameOrPath = file.string("base_model_name_or_path");
   const selection = readSelection(file);
-  let config: unknown;
+  let config: object = {};
   try {
-    config = format.method.configure(settings);
+    config = configure(method, settings);
   } catch (error) {
     if (!(error instanceof LowrankError)) throw error;
-    file.problems.push(error.problem.where === format.method.name ? error.problem.what : error.message);
+    file.problems.push(error.problem.where === method.name ? error.problem.what : error.message);
   }
   if (file.problems.length > 0) throw new FormatError({ where: file.path, what: listed(file.problems) });
-  return { format, config, baseModelNameOrPath, selection, unknown: file.unknown() };
+  return { method, config, baseModelNameOrPath, selection, unknown: file.unknown() };
 }
 
 function readSelection(file: JsonObject): AdapterConfig["selection"] {

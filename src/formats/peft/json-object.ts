@@ -4,13 +4,14 @@
  */
 import { readFile, stat } from "node:fs/promises";
 import { FormatError } from "../../errors.ts";
+import type { JsonValue } from "../../adapters/settings.ts";
 import { asFormatError } from "../safetensors/source.ts";
 import { quote, StrictJson } from "../safetensors/strict-json.ts";
 
 /** Real configurations have some kilobytes; AdaLoRA's patterns of a large model have some megabytes. */
 const MAX_BYTES = 16 * 2 ** 20;
 
-export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
+export type { JsonValue };
 
 /** The fields of an object, and what has been found wrong with them. */
 export class JsonObject {
@@ -27,6 +28,11 @@ export class JsonObject {
   /** The value of a field; undefined where it is absent. */
   get(key: string): JsonValue | undefined {
     this.#asked.add(key);
+    return this.#fields.get(key);
+  }
+
+  /** The same, without having asked: the field goes on counting as unknown. */
+  peek(key: string): JsonValue | undefined {
     return this.#fields.get(key);
   }
 

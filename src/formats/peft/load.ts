@@ -8,6 +8,7 @@ import {
   type Copy,
   unmatchedModules,
 } from "../../adapters/copies.ts";
+import { type BaseWeights, deriveAdapter } from "../../adapters/initialize.ts";
 import { configOn, unusedPatterns } from "../../adapters/patterns.ts";
 import { blockOf, endsIn } from "../../adapters/targets.ts";
 import { EngineError, FormatError, listed, LowrankError } from "../../errors.ts";
@@ -19,7 +20,7 @@ import type { SafetensorsFile } from "../safetensors/reader.ts";
 import { quote } from "../safetensors/strict-json.ts";
 import { type AdapterConfig, CONFIG_FILE, readConfig } from "./config.ts";
 import { readJsonObject } from "./json-object.ts";
-import { copyKey, tensorKey } from "./tensor-keys.ts";
+import { copyKey, keyOf, tensorKey, tensorKeys } from "./tensor-keys.ts";
 import { vocabularyLayers } from "./vocabulary.ts";
 import { canonicalKeys, openWeights } from "./weights.ts";
 
@@ -33,6 +34,8 @@ export interface LoadAdapterOptions {
   readonly name?: string;
   /** Settings of the method that the file does not hold, such as LoRA's `form`; they win over those that it does. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** How the weights of the base are read, where a method starts from them. Default: they are states of the device. */
+  readonly base?: BaseWeights;
 }
 
 export interface LoadedAdapter {
@@ -58,37 +61,45 @@ export async function loadAdapter(
   device: Device,
   model: AdaptableModel,
   dir: string,
-  { name = "default", config: more = {} }: LoadAdapterOptions = {},
+  options: LoadAdapterOptions = {},
 ): Promise<LoadedAdapter> {
-  const settings = readConfig(await readJsonObject(join(dir, CONFIG_FILE)), more);
+  const { name = "default", config: more = {} } = options;
+  const read = readConfig(await readJsonObject(join(dir, CONFIG_FILE)), more);
+  const settings = { ...read, config: read.method.file?.loaded?.(read.config) ?? read.config };
   const weights = await openWeights(dir);
   const written: string[] = [];
   try {
     const fitted = fit(weights, model, settings, name);
-    const { adapted, copies, keys, warnings } = fitted;
+    const { draft, keys, warnings } = fitted;
     const tables = await carriedTables(device, weights, fitted, model, name);
-    const { targetModules, ...selection } = settings.selection;
+    const { targetModules } = settings.selection;
     const said = targetModules !== undefined && targetModules.length > 0 && targetModules !== "all-linear";
-    const adapter = adapterOn(model, adapted, settings.format.method, {
-      ...selection,
-      name,
+    const adapted = draft.targets.map(({ layer }) => layer);
+    const adapter: Adapter = {
+      ...draft,
       targetModules: said ? targetModules : adapted.map((layer) => layer.name),
-      config: settings.config,
-      copies: new Map([...copies, ...tables]),
-    });
-    const read = async (key: string, { name: state, shape }: ParameterSpec) => {
+      copies: new Map([...draft.copies, ...tables]),
+    };
+    const take = async (key: string, { name: state, shape }: ParameterSpec) => {
       const data = await weights.readFloat32(keys.get(key)!);
       await device.write(state, { dtype: "float32", shape, data });
       written.push(state);
       return data;
     };
-    let isIdle = adapter.copies.size === 0;
+    const { method } = adapter;
+    let isIdle = adapter.copies.size === 0 && adapter.shared.size === 0;
     for (const { layer, states } of adapter.targets) {
       const values: Record<string, Float32Array> = {};
-      for (const [parameter, spec] of states) values[parameter] = await read(tensorKey(layer.name, parameter), spec);
-      isIdle &&= adapter.method.isIdle?.(values) ?? false;
+      for (const [parameter, spec] of states) {
+        if (spec.derived !== true) values[parameter] = await take(keyOf(method, layer.name, parameter), spec);
+      }
+      isIdle &&= method.isIdle?.(values) ?? false;
     }
-    await readCopies(adapter, weights, keys, read);
+    for (const [parameter, spec] of adapter.shared) {
+      if (spec.derived !== true) await take(keyOf(method, undefined, parameter), spec);
+    }
+    await readCopies(adapter, weights, keys, take);
+    await deriveAdapter(device, adapter, options.base);
     const base = settings.baseModelNameOrPath;
     return {
       adapter,
@@ -114,17 +125,16 @@ async function readCopies(
   adapter: Adapter,
   weights: SafetensorsFile,
   keys: ReadonlyMap<string, string>,
-  read: (key: string, spec: ParameterSpec) => Promise<Float32Array>,
+  take: (key: string, spec: ParameterSpec) => Promise<Float32Array>,
 ): Promise<void> {
-  const targets = new Set(adapter.targets.map(({ layer }) => layer.name));
+  const copies = new Set<ParameterSpec>(adapter.copies.values());
   const known = new Map<string, { readonly key: string; readonly data: Float32Array }>();
-  for (const [parameter, copy] of adapter.copies) {
-    const key = copyKey(parameter, targets);
+  for (const [key, copy] of tensorKeys(adapter)) {
     const other = known.get(copy.name);
     // A table that stands in for a tied name is not in the file under that one.
-    if (!keys.has(key)) continue;
+    if (!copies.has(copy) || !keys.has(key)) continue;
     if (other === undefined) {
-      known.set(copy.name, { key, data: await read(key, copy) });
+      known.set(copy.name, { key, data: await take(key, copy) });
       continue;
     }
     const again = await weights.readFloat32(keys.get(key)!);
@@ -143,8 +153,8 @@ interface Expected {
 }
 
 interface Fit {
-  readonly adapted: readonly Layer[];
-  readonly copies: ReadonlyMap<string, Copy>;
+  /** The adapter that the file has the tensors of. */
+  readonly draft: Adapter;
   /** Names of tensors as PEFT writes them, to those of the file. */
   readonly keys: ReadonlyMap<string, string>;
   readonly warnings: readonly string[];
@@ -152,15 +162,21 @@ interface Fit {
 
 /** The layers that the tensors are for, and the copies. @throws FormatError listing everything that does not fit */
 function fit(weights: SafetensorsFile, model: AdaptableModel, settings: AdapterConfig, name: string): Fit {
-  const { selection } = settings;
-  const keys = canonicalKeys(weights.tensors.keys());
+  const { selection, method, config } = settings;
   const { expected, refused } = expectedTensors(model, settings);
+  const keys = canonicalKeys(weights.tensors.keys(), parameterNames(expected));
   const found = new Set([...keys.keys()].flatMap((key) => expected.get(key)?.layer ?? []));
   const adapted = model.layers.filter((layer) => found.has(layer));
   const names = new Set(adapted.map((layer) => layer.name));
   const modules = copiedModules(model, { name, ...selection });
-  const copies = new Map([...modules, ...copiedBiases(model, adapted, { name, bias: selection.bias }, modules)]);
-  const copied = new Map([...copies].map(([parameter, copy]) => [copyKey(parameter, names), copy]));
+  const draft = adapterOn(model, adapted, method, {
+    targetModules: [],
+    ...selection,
+    name,
+    config,
+    copies: new Map([...modules, ...copiedBiases(model, adapted, { name, bias: selection.bias }, modules)]),
+  });
+  const wanted = tensorKeys(draft);
   const tables = new Map(
     vocabularyLayers(model).flatMap((layer) => {
       const spec = tableOf(model, layer);
@@ -170,11 +186,10 @@ function fit(weights: SafetensorsFile, model: AdaptableModel, settings: AdapterC
 
   const problems: string[] = [];
   for (const [key, own] of keys) {
-    const spec = expected.get(key)?.spec ?? copied.get(key) ?? tables.get(key);
+    const spec = wanted.get(key) ?? tables.get(key);
     if (spec === undefined) {
       if (selection.bias === "all" && isShadow(key, keys)) continue;
-      const candidates = [...expected.keys(), ...copied.keys()];
-      problems.push(unexpected(own, candidates, refused, problems.length < EXPLAINED));
+      problems.push(unexpected(own, [...expected.keys(), ...wanted.keys()], refused, problems.length < EXPLAINED));
       continue;
     }
     const { dtype, shape } = weights.tensors.get(own)!;
@@ -183,11 +198,14 @@ function fit(weights: SafetensorsFile, model: AdaptableModel, settings: AdapterC
     }
   }
   if (keys.size === 0) problems.push("it has no tensors");
-  const { layers: targeted, unmatched } = targets(model, settings, modules);
-  for (const [key, { layer }] of expected) {
-    if ((found.has(layer) || targeted.has(layer)) && !keys.has(key)) problems.push(`${quote(key)} is missing`);
+  const { layers: targeted, unmatched } =
+    method.on === undefined || method.on === "layers"
+      ? targets(model, settings, modules)
+      : { layers: new Set<Layer>(), unmatched: [] };
+  const lacking = [...expected].flatMap(([key, { layer }]) => (targeted.has(layer) ? [key] : []));
+  for (const key of new Set([...lacking, ...wanted.keys()])) {
+    if (!keys.has(key)) problems.push(`${quote(key)} is missing`);
   }
-  for (const key of copied.keys()) if (!keys.has(key)) problems.push(`${quote(key)} is missing`);
   if (problems.length > 0) {
     throw new FormatError({
       where: weights.path,
@@ -195,20 +213,20 @@ function fit(weights: SafetensorsFile, model: AdaptableModel, settings: AdapterC
       hint: `check that the adapter was made for this model${settings.baseModelNameOrPath === undefined ? "" : `: it says ${quote(settings.baseModelNameOrPath)}`}`,
     });
   }
-  return { adapted, copies, keys, warnings: fitWarnings(model, settings, adapted, unmatched) };
+  return { draft, keys, warnings: fitWarnings(model, settings, adapted, unmatched) };
 }
 
 /** The method's tensors on every layer by their names, and the layers that it cannot be on with the reasons. */
 function expectedTensors(
   { layers }: AdaptableModel,
-  { format: { method }, config }: AdapterConfig,
+  { method, config }: AdapterConfig,
 ): { expected: ReadonlyMap<string, Expected>; refused: ReadonlyMap<Layer, string> } {
   const expected = new Map<string, Expected>();
   const refused = new Map<Layer, string>();
   for (const layer of layers) {
     try {
-      for (const spec of method.parameters(layer, configOn(config, layer.name))) {
-        expected.set(tensorKey(layer.name, spec.name), { layer, spec });
+      for (const spec of method.parameters?.(layer, configOn(config, layer.name)) ?? []) {
+        if (spec.derived !== true) expected.set(keyOf(method, layer.name, spec.name), { layer, spec });
       }
     } catch (error) {
       if (!(error instanceof LowrankError)) throw error;
@@ -216,6 +234,11 @@ function expectedTensors(
     }
   }
   return { expected, refused };
+}
+
+/** First parts of the names of parameters, without the names of their layers. */
+function parameterNames(expected: ReadonlyMap<string, Expected>): string[] {
+  return [...new Set([...expected.values()].map(({ spec }) => spec.name.split(".")[0]!))];
 }
 
 /** What PEFT writes a second time with `bias: all`: biases inside its wrapping of a module to save. */
@@ -233,11 +256,11 @@ function tableOf({ parameters, tied = {} }: AdaptableModel, { weight }: Layer): 
 async function carriedTables(
   device: Device,
   weights: SafetensorsFile,
-  { keys, adapted, copies }: Fit,
+  { keys, draft: { targets: adapted, copies } }: Fit,
   model: AdaptableModel,
   adapter: string,
 ): Promise<Map<string, Copy>> {
-  const names = new Set(adapted.map((layer) => layer.name));
+  const names = new Set(adapted.map(({ layer }) => layer.name));
   const tables = new Map<string, Copy>();
   for (const layer of vocabularyLayers(model)) {
     const key = keys.get(copyKey(layer.weight, names));

@@ -1,20 +1,71 @@
-/** Tuning methods that PEFT has too: how their settings are called in `adapter_config.json`. */
+/** Tuning methods in `adapter_config.json`: which of them a file is of, and their settings in both directions. */
+import { METHODS } from "../../adapters/index.ts";
 import type { Method } from "../../adapters/method.ts";
-import type { JsonObject, JsonValue } from "./json-object.ts";
-import { peftLora } from "./lora-settings.ts";
+import type { Setting } from "../../adapters/settings.ts";
+import { LowrankError } from "../../errors.ts";
+import { type JsonObject, type JsonValue, shown } from "./json-object.ts";
 
-/** The settings of one method, in both directions. */
-export interface PeftMethod<C> {
-  readonly method: Method<C>;
-  /** `peft_type`. */
-  readonly type: string;
-  /** All settings of the method, by their names in the file, besides those that every method has. */
-  write(config: C): Readonly<Record<string, JsonValue>>;
-  /**
-   * The settings that the file has. What cannot be honoured is added to `file.problems`; names that are not asked for
-   * count as unknown.
-   */
-  read(file: JsonObject): Partial<C>;
+/** `peft_type` of a method: PEFT's, or its own name for one that PEFT does not have. */
+export function peftType({ name, file }: Pick<Method<object>, "name" | "file">): string {
+  return file?.type ?? name.toUpperCase().replaceAll("-", "_");
 }
 
-export const PEFT_METHODS: readonly PeftMethod<unknown>[] = [peftLora];
+/** All values that `peft_type` may have. */
+export function peftTypes(): string[] {
+  return [...new Set(METHODS.map((method) => peftType(method)))];
+}
+
+/** The method that a file is of; undefined if there is none with its `peft_type`. */
+export function methodOf(file: JsonObject): Method<object> | undefined {
+  const type = file.get("peft_type");
+  const candidates = METHODS.filter((method) => peftType(method) === type);
+  const claims = (method: Method<object>) => method.file?.claims?.((key) => file.peek(key));
+  return (
+    candidates.find((method) => claims(method) === true) ?? candidates.find((method) => claims(method) === undefined)
+  );
+}
+
+/** All settings of a method by their names in the file. */
+export function writeSettings<C extends object>(method: Method<C>, config: C): Record<string, JsonValue> {
+  const entries = Object.entries(method.settings) as [keyof C, Setting<C[keyof C]>][];
+  const written = entries.flatMap(([key, { wire, write }]) =>
+    wire === undefined ? [] : [[wire, write === undefined ? (config[key] as JsonValue) : write(config[key])] as const],
+  );
+  return { ...method.file?.also?.(config), ...Object.fromEntries(written) };
+}
+
+/** The settings that the file has. What cannot be honoured is added to `file.problems`. */
+export function readSettings<C extends object>(method: Method<C>, file: JsonObject): Partial<C> {
+  const config: Partial<C> = {};
+  for (const [key, setting] of Object.entries(method.settings) as [keyof C & string, Setting<C[keyof C]>][]) {
+    const { wire } = setting;
+    if (wire === undefined) continue;
+    const value = file.get(wire) ?? null;
+    if (value === null) continue;
+    try {
+      const read = setting.read === undefined ? (value as C[keyof C & string]) : setting.read(value);
+      if (read === undefined) continue;
+      const wrong = setting.problems(wire, read);
+      file.problems.push(...wrong);
+      if (wrong.length === 0) config[key] = read as C[typeof key];
+    } catch (error) {
+      if (!(error instanceof LowrankError)) throw error;
+      file.problems.push(error.problem.what);
+    }
+  }
+  checkOthers(method.file?.ignored, method.file?.refused, file);
+  return config;
+}
+
+function checkOthers(ignored: readonly string[] = [], refused: readonly string[] = [], file: JsonObject): void {
+  for (const key of ignored) file.get(key);
+  for (const key of refused) {
+    const value = file.get(key) ?? null;
+    if (!isNothing(value)) file.problems.push(`${key} is ${shown(value)}: it is not supported, and would be missing`);
+  }
+}
+
+function isNothing(value: JsonValue): boolean {
+  if (value === null || value === false) return true;
+  return typeof value === "object" && Object.keys(value).length === 0;
+}

@@ -2,13 +2,12 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Adapter } from "../../adapters/adapter.ts";
-import { ConfigError } from "../../errors.ts";
 import type { Device } from "../../runtime/runtime.ts";
 import { asFormatError } from "../safetensors/source.ts";
 import { commitAll, stageFile, type StagedFile, stageSafetensors, type TensorToWrite } from "../safetensors/writer.ts";
 import { CONFIG_FILE, configText, type Provenance } from "./config.ts";
-import { PEFT_METHODS } from "./methods.ts";
-import { tensorKeys } from "./tensor-keys.ts";
+import { packCall } from "./pack.ts";
+import { copyKeys, tensorKeys } from "./tensor-keys.ts";
 import { tablesToSave } from "./vocabulary.ts";
 
 /** Name of the file with the tensors. */
@@ -29,7 +28,7 @@ export interface SaveAdapterOptions extends Provenance {
  * PEFT leaves the dilation of a convolution out of its A, so that it cannot run an adapter on a dilated one.
  *
  * @param device holds the adapter's parameters, and the base's table where that is written
- * @throws ConfigError if PEFT has no format for the method, FormatError if writing fails
+ * @throws FormatError if writing fails
  */
 export async function saveAdapter(
   device: Device,
@@ -37,25 +36,27 @@ export async function saveAdapter(
   dir: string,
   { saveEmbeddingLayers = "auto", ...provenance }: SaveAdapterOptions = {},
 ): Promise<void> {
-  const format = PEFT_METHODS.find(({ method }) => method.name === adapter.method.name);
-  if (format === undefined) {
-    throw new ConfigError({
-      where: adapter.method.name,
-      what: "has no PEFT format",
-      expected: PEFT_METHODS.map(({ method }) => method.name).join(", "),
-    });
-  }
   try {
     await mkdir(dir, { recursive: true });
   } catch (error) {
     throw asFormatError(error, dir, "cannot be made");
   }
-  const written = new Map([...tensorKeys(adapter), ...(saveEmbeddingLayers === false ? [] : tablesToSave(adapter))]);
-  const tensors = [...written].map(([name, spec]): TensorToWrite => {
-    const data = async () => (await device.read(spec.name)).data;
-    return { name, dtype: "F32", shape: spec.shape, data };
-  });
-  const text = configText(adapter, format, provenance);
+  const packed = await adapter.method.file?.pack?.(packCall(device, adapter));
+  const states = packed === undefined ? tensorKeys(adapter) : copyKeys(adapter);
+  const written = new Map([...states, ...(saveEmbeddingLayers === false ? [] : tablesToSave(adapter))]);
+  const tensors = [
+    ...[...(packed?.tensors ?? [])].map(([name, { shape, data }]): TensorToWrite => ({
+      name,
+      dtype: "F32",
+      shape,
+      data: async () => data,
+    })),
+    ...[...written].map(([name, spec]): TensorToWrite => {
+      const data = async () => (await device.read(spec.name)).data;
+      return { name, dtype: "F32", shape: spec.shape, data };
+    }),
+  ];
+  const text = configText(adapter, provenance, packed?.settings);
   const staged: StagedFile[] = [];
   try {
     staged.push(await stageSafetensors(join(dir, WEIGHTS_FILE), tensors, { metadata: { format: "pt" } }));

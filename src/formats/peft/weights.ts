@@ -34,20 +34,27 @@ function exists(path: string): Promise<boolean> {
  * Names in the file by the names that PEFT writes: they may lack the prefix, as in files of transformers and diffusers, or
  * still have the adapter's name, `default`, in them, as in a saved `state_dict`. A name that another one of the file
  * already means keeps its own.
+ * @param parameters first parts of the names that the method's parameters have: `lora_A`
  */
-export function canonicalKeys(keys: Iterable<string>): Map<string, string> {
+export function canonicalKeys(keys: Iterable<string>, parameters: readonly string[] = LORA): Map<string, string> {
   const there = [...keys];
   const own = new Set(there);
+  const names = new Set(parameters);
   const canonical = new Map<string, string>();
   for (const key of there) {
-    const name = canonicalName(key);
+    const name = canonicalName(key, names);
     const isTaken = name !== key && (own.has(name) || canonical.has(name));
     canonical.set(isTaken ? key : name, key);
   }
   return canonical;
 }
 
-function canonicalName(key: string): string {
-  const named = key.replace(/\.(lora_(?:embedding_)?[AB])\.default(?=\.|$)/, ".$1");
-  return named.startsWith(PREFIX) ? named : `${PREFIX}${named}`;
+const LORA = ["lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B"];
+
+function canonicalName(key: string, parameters: ReadonlySet<string>): string {
+  const parts = key.split(".");
+  const at = parts.findIndex((part, i) => part === "default" && parameters.has(parts[i - 1] ?? ""));
+  const named = at < 0 ? key : parts.toSpliced(at, 1).join(".");
+  // Parameters of the model as a whole have the outer prefix, or are no part of a module.
+  return named.startsWith("base_model.") || !named.includes(".") ? named : `${PREFIX}${named}`;
 }

@@ -63,6 +63,8 @@ export { cumSum, cumSumOp } from "./cum-sum.ts";
 
 // Layers
 export { matmul, matmulOp } from "./matmul.ts";
+export { encodedMatmul, encodedMatmulOp } from "./encoded-matmul.ts";
+export { decode, decodeOp } from "./decode.ts";
 export { conv, convOp } from "./conv.ts";
 export { convTranspose, convTransposeOp } from "./conv-transpose.ts";
 export { avgPool, avgPoolOp } from "./avg-pool.ts";

@@ -1,0 +1,70 @@
+/**
+ * LoRA in PEFT 0.21's `adapter_config.json`, besides its settings. All that PEFT writes is written, with the values of a LoRA
+ * that uses none of the variants that are not built.
+ */
+import { ConfigError } from "../errors.ts";
+import { type JsonValue, shownValue } from "./settings.ts";
+
+/** Settings that change what an adapter computes, or which layers it is on. Anything but nothing is refused. */
+export const UNSUPPORTED = [
+  "alora_invocation_tokens",
+  "arrow_config",
+  "kasa_config",
+  "layer_replication",
+  "monteclora_config",
+  "target_parameters",
+  "trainable_token_indices",
+  "use_bdlora",
+  "use_dora",
+  "use_qalora",
+  "velora_config",
+];
+
+/** Settings that change nothing about an adapter that is there: how it started, what other settings would need. */
+export const WITHOUT_EFFECT = [
+  "corda_config",
+  "eva_config",
+  "fan_in_fan_out",
+  "loftq_config",
+  "lora_ga_config",
+  "megatron_config",
+  "megatron_core",
+  "qalora_group_size",
+];
+
+/** Values of `init_lora_weights` that leave the weights of the base as they are. The others move a part of them. */
+const HARMLESS_INITS = ["gaussian", "eva", "orthogonal", "mica"];
+
+/** Of variants that are not built, what PEFT writes when they are off. */
+export const OFF = {
+  alora_invocation_tokens: null,
+  arrow_config: null,
+  corda_config: null,
+  eva_config: null,
+  kasa_config: null,
+  layer_replication: null,
+  loftq_config: {},
+  lora_ga_config: null,
+  megatron_config: null,
+  megatron_core: "megatron.core",
+  monteclora_config: null,
+  qalora_group_size: 16,
+  target_parameters: null,
+  trainable_token_indices: null,
+  use_bdlora: null,
+  use_dora: false,
+  use_qalora: false,
+  velora_config: null,
+} as const satisfies Readonly<Record<string, JsonValue>>;
+
+/** @throws ConfigError for a start that the file does not hold */
+export function readInit(value: JsonValue): "random" | "gaussian" | undefined {
+  if (typeof value === "boolean") return value ? undefined : "random";
+  const name = typeof value === "string" ? value.toLowerCase() : "";
+  if (!HARMLESS_INITS.includes(name)) {
+    throw new ConfigError({
+      what: `init_lora_weights is ${shownValue(value)}: it changes the weights of the base, which this adapter then does not fit`,
+    });
+  }
+  return name === "gaussian" ? "gaussian" : undefined;
+}
