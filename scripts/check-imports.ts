@@ -15,7 +15,7 @@ import { scanImports } from "./import-scan.ts";
 const LEAVES = ["errors", "half", "random", "nearest"];
 const CORE = [...LEAVES, "ir"];
 const DEVICES = ["onnx", "formats/safetensors", "runtime"];
-const BELOW_TRAIN = [...DEVICES, "nn", "parameters", "models", "adapters", "quant", "optim", "data"];
+const BELOW_TRAIN = [...DEVICES, "linear-algebra", "nn", "parameters", "models", "adapters", "quant", "optim", "data"];
 const FORMATS = ["formats", "formats/tensorboard"];
 const LIBRARY = [...CORE, ...BELOW_TRAIN, ...FORMATS, "config", "hub", "lm", "train", "figures", "analysis"];
 const EVERYTHING = [...LIBRARY, "cli", "server", "testing", "index"];
@@ -38,12 +38,13 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   nn: CORE,
   parameters: [...CORE, "runtime", "nn"],
   models: [...CORE, "nn"],
-  adapters: [...CORE, "runtime", "nn", "parameters"],
+  "linear-algebra": ["errors", "random"],
+  adapters: [...CORE, "linear-algebra", "runtime", "nn", "parameters", "models", "quant"],
   quant: [...CORE, "nn"],
   optim: CORE,
   data: [...LEAVES, "formats/safetensors"],
   figures: ["errors"],
-  config: ["errors", "nearest", "optim"],
+  config: ["errors", "nearest", "optim", "adapters"],
   formats: [...CORE, ...BELOW_TRAIN],
   hub: [...LEAVES, "data", "formats/safetensors"],
   lm: [...CORE, ...BELOW_TRAIN, ...FORMATS, "hub"],
@@ -59,7 +60,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 };
 
 /** These run in a browser too: no Node built-in and no package at all. */
-const ANYWHERE = ["errors", "half", "nearest", "ir", "onnx", "nn", "models", "adapters", "quant", "optim"];
+const ANYWHERE = ["errors", "half", "nearest", "ir", "onnx", "nn", "models", "adapters", "quant", "optim", "linear-algebra"];
 /** In `runtime`, only these may use Node and packages that need it. */
 const NODE_FILE = /-node\.ts$|^src\/runtime\/node\//;
 const NODE_PACKAGES = ["onnxruntime-node"];

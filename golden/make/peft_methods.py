@@ -11,26 +11,28 @@
   adapter_model.safetensors or, for what PEFT does not save, the name of the parameter in PEFT without the adapter's. Some cases
   have more: `residual.NAME` (what a method leaves of a weight of the base), `initial.KEY`, `final.KEY` (after the ten steps).
 
+`dora` has a dropout of 0.25 in its configuration, and nothing is dropped in what is computed (dora-dropout.json is one layer
+that drops). Gradients and the ten steps of `adalora` are of the cross-entropy alone; `run` in `adalora-pruned` is a whole run,
+with the penalty and the budget. PiSSA and OLoRA change the base: `NAME-converted` is the same adapter for the base as it was.
+`loftq` needs scipy and bitsandbytes.
+
 Inputs are those of the base's batch.json: rows are padded on the right and on the left, with position ids. Of prompt methods
 PEFT ignores position ids: their rows are padded on the right. Their `position_ids` are those that transformers counts itself:
 from num_virtual_tokens on for prefix tuning; with the virtual tokens, from 0 on, for the others, of which the logits have the
 virtual tokens too and the label of the first token counts (`labels` are without the virtual tokens).
 
 Files are float32. Everything else is computed from them in float64 (norms and cosines, which transformers rounds to float32,
-apart) and, but for the scalars, stored in float32. Dropout is 0 unless a case says so. No two sizes of a base are alike.
+apart) and, but for the scalars, stored in float32. No two sizes of a base are alike.
 """
 
 import copy
 import json
-import pathlib
 import shutil
 import sys
 import tempfile
-import warnings
 
 import peft
 import torch
-import torch.nn.functional as F
 import transformers
 from peft import (
     AdaLoraConfig,
@@ -48,214 +50,32 @@ from peft import (
 )
 from peft.optimizers import create_lorafa_optimizer, create_loraplus_optimizer
 from peft.tuners.lokr.layer import factorization
+from peft_methods_rig import (
+    NOISE,
+    OUT,
+    SEED,
+    add_noise,
+    base_inputs,
+    base_model,
+    curve,
+    exact_copy,
+    first_block,
+    forward,
+    key_of,
+    loftq_on_cpu,
+    loss_of,
+    measure,
+    plain,
+    prompt_inputs,
+    reloads,
+    save,
+    trainable,
+    wrap,
+    write,
+)
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
 
-SEED = 20250311
-GOLDEN = pathlib.Path(__file__).parents[1]
-BASES = GOLDEN / "causal-lm"
-OUT = GOLDEN / "peft-methods"
-LEARNING_RATE = 0.005
-WEIGHT_DECAY = 0.1
-STEPS = 10
-NOISE = 0.2
-IGNORED = -100
 LORA = {"r": 4, "lora_alpha": 10}
-warnings.filterwarnings("ignore")
-transformers.logging.set_verbosity_error()
-# Everything is tiny.
-torch.set_num_threads(1)
-
-
-# -- Models and inputs
-
-
-def base_model(name):
-    model = AutoModelForCausalLM.from_pretrained(BASES / name, attn_implementation="sdpa")
-    # What is not the adapter's business is not written: where this script ran.
-    model.config._name_or_path = model.name_or_path = ""
-    return model
-
-
-def base_inputs(name):
-    batch = json.loads((BASES / name / "batch.json").read_text())
-    return {key: torch.tensor(batch[key]) for key in ("input_ids", "attention_mask", "position_ids", "labels")}
-
-
-def prompt_inputs(vocabulary):
-    """Three rows of 8, 5 and 3 tokens, padded on the right."""
-    generator = torch.Generator().manual_seed(SEED)
-    tokens = torch.randint(0, vocabulary, (3, 8), generator=generator)
-    mask = torch.ones_like(tokens)
-    mask[1, 5:] = mask[2, 3:] = 0
-    labels = tokens.masked_fill(mask == 0, IGNORED)
-    # The first label is where methods differ: not all rows ignore it.
-    labels[0, 2] = labels[1, 0] = labels[1, 3] = IGNORED
-    return {"input_ids": tokens, "attention_mask": mask, "labels": labels}
-
-
-def wrap(base, config, seed, noise=NOISE):
-    """The adapted model, with noise added to its trainable parameters: float32."""
-    torch.manual_seed(seed)
-    config.task_type = config.task_type or "CAUSAL_LM"
-    config.base_model_name_or_path = ""
-    wrapped = get_peft_model(base_model(base), config)
-    add_noise(wrapped, noise)
-    return wrapped
-
-
-def add_noise(wrapped, noise):
-    with torch.no_grad():
-        for _, p in trainable(wrapped):
-            p.add_(torch.randn_like(p) * noise)
-
-
-def save(wrapped, folder, **options):
-    shutil.rmtree(folder, ignore_errors=True)
-    for config in wrapped.peft_config.values():
-        # Lists that PEFT makes of sets have another order each time.
-        for key in ("target_modules", "feedforward_modules", "modules_to_save", "exclude_modules"):
-            if isinstance(getattr(config, key, None), (set, list)):
-                setattr(config, key, sorted(getattr(config, key)))
-    wrapped.save_pretrained(folder, **options)
-    for extra in ("README.md", "generation_config.json"):
-        (folder / extra).unlink(missing_ok=True)
-    # PEFT writes it for its owner alone.
-    (folder / "adapter_model.safetensors").chmod(0o644)
-
-
-def exact_copy(wrapped):
-    return copy.deepcopy(wrapped).double().eval()
-
-
-def trainable(wrapped):
-    return [(name, p) for name, p in wrapped.named_parameters() if p.requires_grad]
-
-
-def key_of(name):
-    """The key of a parameter in adapter_model.safetensors."""
-    for part in (".modules_to_save.default", ".default"):
-        name = name.replace(part, "")
-    return name.removesuffix(".weight") if name.endswith("lora_magnitude_vector.weight") else name
-
-
-def forward(model, inputs):
-    given = {key: x for key, x in inputs.items() if key != "labels"}
-    return model(**given, use_cache=False) if "position_ids" in inputs else model(**given)
-
-
-def loss_of(logits, labels):
-    """Cross-entropy in float64. Prompt tokens have logits and no label; the first label counts there."""
-    virtual = logits.shape[1] - labels.shape[1]
-    labels = F.pad(labels, (virtual, 0), value=IGNORED)
-    return F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
-
-
-# -- What is expected
-
-
-def curve(exact, inputs, optimizer=None, steps=STEPS, learning_rate=LEARNING_RATE, weight_decay=WEIGHT_DECAY):
-    """Losses of steps of AdamW."""
-    if optimizer is None:
-        parameters = [p for _, p in trainable(exact)]
-        optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
-    losses = []
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss = loss_of(forward(exact, inputs).logits, inputs["labels"])
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
-
-
-def first_block(name):
-    return ".layers.0." in name or ".h.0." in name or "embed_tokens" in name or "wte" in name or name.startswith("model.norm")
-
-
-def merged(exact, inputs):
-    """The logits of the merged model, and the weights of it that differ from the base's, in block 0."""
-    before = {}
-    for name, p in exact.base_model.model.named_parameters():
-        if ".base_layer." in name or ".original_module." in name:
-            before[name.replace(".base_layer", "").replace(".original_module", "")] = p.detach().clone()
-    model = copy.deepcopy(exact).merge_and_unload()
-    after = dict(model.named_parameters())
-    changed = {f"merged.{name}": after[name] for name, p in before.items() if not torch.equal(p, after[name])}
-    assert changed
-    arrays = {name: p for name, p in changed.items() if first_block(name.removeprefix("merged."))}
-    return {"merged_logits": forward(model, inputs).logits} | arrays
-
-
-def measure(wrapped, base, inputs, mergeable=True):
-    """What a case has at least."""
-    exact = exact_copy(wrapped)
-    result = forward(exact, inputs)
-    loss = loss_of(result.logits, inputs["labels"])
-    official = exact(**inputs).loss
-    if not isinstance(wrapped.active_peft_config, AdaLoraConfig):
-        # transformers computes it in float32.
-        torch.testing.assert_close(official.float(), loss.float(), rtol=1e-5, atol=1e-6)
-    assert isinstance(wrapped.active_peft_config, VERBATIM) or (without(exact, inputs) - result.logits).abs().max() > 0.1
-    loss.backward()
-    arrays = {"logits": result.logits}
-    for name, p in trainable(exact):
-        assert p.grad.abs().max() > 0, name
-        # A QR decomposition has zeros by itself.
-        assert (p != 0).float().mean() > 0.8, name
-        arrays[f"gradient.{key_of(name)}"] = p.grad.clone()
-    if mergeable:
-        arrays |= merged(exact, inputs)
-    exact.zero_grad()
-    losses = curve(exact, inputs)
-    written = {"base": base} | {key: x.tolist() for key, x in inputs.items()}
-    written |= {"loss": loss.item(), "learning_rate": LEARNING_RATE, "weight_decay": WEIGHT_DECAY, "losses": losses}
-    return written, arrays
-
-
-# Of these PEFT has no `disable_adapter` that gives logits of the same shape.
-VERBATIM = (PrefixTuningConfig, PromptTuningConfig, PromptEncoderConfig)
-
-
-def without(exact, inputs):
-    with exact.disable_adapter(), torch.no_grad():
-        return forward(exact, inputs).logits
-
-
-def write(folder, written, arrays):
-    (folder / "expected.json").write_text(json.dumps(written) + "\n")
-    stored = {key: x.detach().float().clone().contiguous() for key, x in arrays.items()}
-    save_file(stored, folder / "expected.safetensors", metadata={"format": "pt"})
-    print(folder.name, sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
-
-
-def reloads(folder, base, inputs, logits, tolerance=1e-5):
-    """PEFT computes the same from the files."""
-    again = PeftModel.from_pretrained(base_model(base), folder)
-    found = forward(exact_copy(again), inputs).logits
-    assert found.shape == logits.shape
-    worst = (found - logits).abs().max() / logits.abs().max()
-    assert worst < tolerance, worst
-
-
-def plain(name, base, config, seed, noise=NOISE, mergeable=True, again=True):
-    """A case without anything special."""
-    wrapped = wrap(base, config, seed, noise)
-    folder = OUT / name
-    save(wrapped, folder)
-    inputs = base_inputs(base)
-    written, arrays = measure(wrapped, base, inputs, mergeable)
-    keys = {key.removeprefix("gradient.") for key in arrays if key.startswith("gradient.")}
-    assert keys <= load_file(folder / "adapter_model.safetensors").keys(), keys
-    if mergeable:
-        worst = (arrays["logits"] - arrays["merged_logits"]).abs().max()
-        assert worst < 1e-4, worst
-    write(folder, written, arrays)
-    if again:
-        reloads(folder, base, inputs, arrays["logits"])
-
-
-# -- Methods
 
 
 class FixedDropout(torch.nn.Module):
@@ -401,23 +221,36 @@ def ln_tuning():
     plain("ln-tuning-gpt2", "gpt2", LNTuningConfig(), 161)
 
 
-def prompting(name, base, config, seed, noise=NOISE, note=None):
+def prompting(name, base, config, seed):
     """Methods that add virtual tokens, which are not merged."""
-    wrapped = wrap(base, config, seed, noise)
+    wrapped = wrap(base, config, seed)
     folder = OUT / name
     save(wrapped, folder)
     inputs = prompt_inputs(43)
     written, arrays = measure(wrapped, base, inputs, mergeable=False)
     arrays |= {f"initial.{key_of(key)}": p for key, p in trainable(wrapped)}
-    rows, length = inputs["input_ids"].shape
-    if isinstance(config, PrefixTuningConfig):
-        positions = range(config.num_virtual_tokens, config.num_virtual_tokens + length)
-    else:
-        positions = range(arrays["logits"].shape[1])
-    written["position_ids"] = [list(positions)] * rows
-    write(folder, written | (note or {}), arrays)
-    # Loading makes one table of it. With attention of `inference_mode` nothing is projected.
+    written["position_ids"] = positions(wrapped, inputs, arrays["logits"]).tolist()
+    write(folder, written, arrays)
+    # What is loaded is the one table that was saved: nothing is projected.
     reloads(folder, base, inputs, arrays["logits"])
+
+
+def positions(wrapped, inputs, logits):
+    """The positions that transformers counts: with them, the base that is given the prefix or the prompt computes the same."""
+    exact = exact_copy(wrapped)
+    tokens = inputs["input_ids"]
+    virtual = wrapped.active_peft_config.num_virtual_tokens
+    mask = torch.cat([torch.ones(len(tokens), virtual, dtype=torch.long), inputs["attention_mask"]], 1)
+    prompt = exact.get_prompt(len(tokens))
+    if isinstance(wrapped.active_peft_config, PrefixTuningConfig):
+        found = torch.arange(virtual, mask.shape[1]).repeat(len(tokens), 1)
+        given = {"input_ids": tokens, "past_key_values": prompt}
+    else:
+        found = torch.arange(mask.shape[1]).repeat(len(tokens), 1)
+        given = {"inputs_embeds": torch.cat([prompt, exact.get_base_model().get_input_embeddings()(tokens)], 1)}
+    again = exact.get_base_model()(**given, attention_mask=mask, position_ids=found).logits
+    torch.testing.assert_close(again, logits)
+    return found
 
 
 def prefix():
@@ -484,6 +317,8 @@ def budgets():
         found.append(settings | {"budgets": [b for b, _ in steps], "masks": [m for _, m in steps]})
     field = [found[1]["budgets"][i] for i in (0, 20, 21, 25, 30, 40, 45, 50, 60, 70, 71, 99)]
     assert field == [48, 48, 47, 43, 40, 35, 34, 33, 32, 32, 32, 32], field
+    paper = [found[2]["budgets"][i] for i in (10, 11, 20, 30, 45, 60, 79, 100)]
+    assert paper == [288, 283, 252, 226, 204, 194, 192, 192], paper
     (OUT / "adalora-budgets.json").write_text(json.dumps({"schedules": found}) + "\n")
 
 
@@ -603,7 +438,7 @@ def optimized(name, base, config, seed, make, settings):
     save(wrapped, folder)
     inputs = base_inputs(base)
     # Before the optimizer is made: that freezes parameters.
-    written, arrays = measure(wrapped, base, inputs, mergeable="modules_to_save" not in name)
+    written, arrays = measure(wrapped, base, inputs)
     written["adamw"] = {key: written.pop(key) for key in ("learning_rate", "weight_decay", "losses")}
     exact = exact_copy(wrapped)
     optimizer = make(exact)
@@ -675,8 +510,44 @@ def lora():
     save_file(load_file(file) | initial, file, metadata={"format": "pt"})
 
 
+def loftq():
+    """The product of B and A is what quantization loses, not multiplied by the scaling that PEFT computes with."""
+    loftq_on_cpu()
+    base = "qwen2-window"
+    inputs = base_inputs(base)
+    for seed, (name, bits, iterations, alpha) in enumerate(
+        [("loftq", 4, 1, 10), ("loftq-5", 4, 5, 4), ("loftq-8-bit", 8, 1, 10)], start=230
+    ):
+        # 24·24 and 12·24 weights: blocks of 64, the last of which is not full.
+        config = LoraConfig(
+            r=4,
+            lora_alpha=alpha,
+            init_lora_weights="loftq",
+            loftq_config={"loftq_bits": bits, "loftq_iter": iterations},
+            target_modules=["q_proj", "v_proj"],
+        )
+        original = {key: p.detach() for key, p in base_model(base).named_parameters()}
+        wrapped = wrap(base, config, seed, noise=0)
+        arrays = {f"initial.{key_of(key)}": p.detach().clone() for key, p in trainable(wrapped)}
+        for key, p in wrapped.named_parameters():
+            if not key.endswith("base_layer.weight"):
+                continue
+            key = key.replace(".base_layer", "").removeprefix("base_model.model.")
+            module = wrapped.base_model.model.get_submodule(key.removesuffix(".weight"))
+            product = module.lora_B["default"].weight @ module.lora_A["default"].weight
+            lost, left = (original[key] - p).norm(), (original[key] - p - product).norm()
+            assert 0 < left < 0.8 * lost, (key, left, lost)
+            arrays[f"residual.{key}"] = p.detach().clone()
+        add_noise(wrapped, NOISE)
+        folder = OUT / name
+        save(wrapped, folder)
+        written, more = measure(wrapped, base, inputs)
+        write(folder, written, arrays | more)
+        reloads(folder, base, inputs, more["logits"])
+
+
 GROUPS = (
-    dora, pissa, vera, loha, lokr, ia3, ln_tuning, prefix, prompt, p_tuning, adalora, lora_plus, lora_fa, lora,
+    dora, pissa, vera, loha, lokr, ia3, ln_tuning, prefix, prompt, p_tuning, adalora, lora_plus, lora_fa, lora, loftq,
 )  # fmt: skip
 
 

@@ -176,7 +176,8 @@ export function adapterOn<C extends object>(
   method: Method<C>,
   options: Selection & Pick<Adapter<C>, "name" | "config" | "copies">,
 ): Adapter<C> {
-  const { name, config } = options;
+  const { name } = options;
+  const config = method.complete?.(options.config, model, layers) ?? options.config;
   if (name === "" || name.includes(".")) {
     throw new ConfigError({ where: "adapter", what: "not a name", got: name, expected: "a name without dots" });
   }
@@ -195,12 +196,12 @@ export function adapterOn<C extends object>(
       { ...spec, name: stateName("", spec.name, name) },
     ]),
   );
-  const copies = new Map([...options.copies, ...methodCopies(model, layers, method, options)]);
+  const copies = new Map([...options.copies, ...methodCopies(model, layers, method, { ...options, config })]);
   // Of a copy that stands in for two parameters there is one state.
   const copied = new Map([...copies.values()].flatMap((copy) => (copy.frozen === true ? [] : [[copy.name, copy]])));
   const added = [...targets.flatMap(({ states }) => [...states.values()]), ...shared.values()];
   const parameters = [...added.filter(({ frozen }) => frozen !== true), ...copied.values()];
-  return { ...options, method, model, targets, shared, copies, parameters };
+  return { ...options, config, method, model, targets, shared, copies, parameters };
 }
 
 /** Copies that the method itself asks for, and weights that it puts in the place of the base's. */
@@ -245,6 +246,11 @@ export function adapterStates(adapter: Adapter): readonly ParameterSpec[] {
 /** Those that the method brought, trained or not; no copies. */
 export function methodStates({ targets, shared }: Pick<Adapter, "targets" | "shared">): readonly MethodParameter[] {
   return [...targets.flatMap(({ states }) => [...states.values()]), ...shared.values()];
+}
+
+/** Name of a state that a method keeps for a layer beside its parameters: see {@link Method.afterStep}. */
+export function afterStateName(adapter: string, { name: layer }: Layer, name: string): string {
+  return `after/${adapter}/${layer}.${name}`;
 }
 
 /** `fc1.` and `lora_A.weight` of adapter `default`: `fc1.lora_A.default.weight`, as PEFT names it in memory. */

@@ -268,7 +268,11 @@ function scaled(x: Value, s: number): Value {
 }
 
 /** x with elements set to 0 with probability p and the rest divided by 1 - p; x itself when not training. */
-function dropped({ x, config: { dropout: p }, random }: AdapterCall<LoraConfig>): Value {
+export function dropped({
+  x,
+  config: { dropout: p },
+  random,
+}: Pick<AdapterCall<{ readonly dropout: number }>, "x" | "config" | "random">): Value {
   if (p === 0 || random === undefined) return x;
   const u = randomUniform(random.seed, { stream: random.stream, shape: x.type.shape });
   const keep = cast(less(u, scalar(x.graph, 1 - p)), x.type.dtype);

@@ -54,6 +54,12 @@ export interface Method<C extends object> extends Configurable<C> {
   readonly on?: "layers" | "modules" | "model";
   /** Targets where nothing is said. Absent: the model's own. */
   defaultTargets?(model: AdaptableModel, config: C): TargetModules;
+  /**
+   * The configuration with what depends on the model filled in.
+   * @param layers the adapted ones
+   * @throws ConfigError if it does not fit them
+   */
+  complete?(config: C, model: AdaptableModel, layers: readonly Layer[]): C;
   /** What it adds to a layer. An empty list leaves the layer alone. @throws ConfigError if the layer cannot be adapted */
   parameters?(layer: Layer, config: C): readonly MethodParameter[];
   /** What it adds to the model as a whole. @param layers the adapted ones */
@@ -77,6 +83,11 @@ export interface Method<C extends object> extends Configurable<C> {
   sequence?(call: SequenceCall<C>): Sequence;
   /** Places that each example gives to the method, before its first token: they count as context. Default: 0. */
   virtualTokens?(config: C): number;
+  /**
+   * The outputs of these places mean something, as those of tokens do: the last one predicts the first token, and `forward`
+   * returns their logits. Absent: nobody looks at them.
+   */
+  readonly virtualPredict?: true;
   /**
    * The weight that makes the base layer compute the same: need not be a sum. Absent: the method cannot be merged, and
    * `unmergeable` says why.
@@ -168,6 +179,8 @@ export interface SequenceCall<C extends object> {
   readonly shared: Readonly<Record<string, Value>>;
   /** int32 [B, T]: i for the i-th virtual token of an example, from 1, and 0 for tokens. Present if the method has such. */
   readonly virtual?: Value;
+  /** As in {@link AdapterCall}. */
+  readonly random?: { readonly seed: Value; readonly stream: number };
 }
 
 export interface MergeCall<C extends object> {
@@ -212,6 +225,8 @@ export interface AfterStep<C extends object> {
     parameters: readonly ParameterSpec[],
     config: C,
   ): readonly { readonly name: string; readonly shape: readonly number[] }[];
+  /** What is wrong with the settings for a run of this many steps, in words: it is said before the first one. */
+  wrong?(config: C, totalSteps: number): readonly string[];
   /**
    * Adds to a graph that runs after the update.
    * @returns new contents of its states, and a small output for the host, if it wants one
@@ -241,6 +256,16 @@ export interface AfterHostCall<C extends object> {
   write(target: AdaptedLayer<C>, name: string, values: Float32Array): Promise<void>;
 }
 
+export type CommonSetting =
+  | "bias"
+  | "ensure_weight_tying"
+  | "exclude_modules"
+  | "fan_in_fan_out"
+  | "layers_pattern"
+  | "layers_to_transform"
+  | "modules_to_save"
+  | "target_modules";
+
 /** How PEFT writes a method: `adapter_config.json` beside the settings, and the names of tensors. */
 export interface MethodFile<C extends object> {
   /** `peft_type`. */
@@ -249,6 +274,11 @@ export interface MethodFile<C extends object> {
   claims?(get: (key: string) => JsonValue | undefined): boolean;
   /** What PEFT writes besides: of variants that are not there, their values when they are off. */
   also?(config: C): Readonly<Record<string, JsonValue>>;
+  /**
+   * Of the settings that adapters have whatever their method, those that PEFT's type does not have. They are written only
+   * where they say something, and PEFT ignores them; what narrows the targets becomes part of `target_modules`.
+   */
+  readonly lacks?: readonly CommonSetting[];
   /** Names that change nothing about an adapter that is there. */
   readonly ignored?: readonly string[];
   /** Names that would change what it computes: anything but nothing (null, false, empty) is refused. */
@@ -266,8 +296,10 @@ export interface PackCall<C extends object> {
   readonly targets: readonly AdaptedLayer<C>[];
   /** By their relative names. */
   readonly shared: ReadonlyMap<string, ParameterSpec>;
-  /** Contents of a state: of a parameter, or of one of {@link AfterStep}. Undefined if there is none. */
+  /** Contents of a parameter's state. Undefined if there is none. */
   read(state: string): Promise<Float32Array | undefined>;
+  /** Contents of a state of {@link AfterStep}; undefined before the first step. */
+  readAfter(target: AdaptedLayer<C>, name: string): Promise<Float32Array | undefined>;
   /** Computes a value from parameters: `compute(({shared}) => …)` */
   compute(
     build: (shared: Readonly<Record<string, Value>>) => Value,

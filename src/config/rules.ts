@@ -1,5 +1,6 @@
 /** Keys that do not go together, keys that a verb cannot do without, and keys that another one makes idle. */
 import { LowrankError } from "../errors.ts";
+import { takesLoraKeys, trainsAdapter } from "./methods.ts";
 import type { Found, KeyProblem, Settings } from "./derive.ts";
 import { scheduleOf } from "./schedule.ts";
 import type { Context, Verb } from "./settings.ts";
@@ -15,12 +16,18 @@ interface RuleContext extends Context {
 type Report = (key: string, what: string, more?: Omit<KeyProblem, "key" | "what">) => void;
 type Note = (line: string) => void;
 
-/** Which keys belong to one way of training. */
-export const ONLY_FOR: Record<Settings["finetuningType"], readonly string[]> = {
-  lora: ["lora_rank", "lora_alpha", "lora_dropout", "lora_target", "additional_target", "use_rslora"],
-  freeze: ["freeze_trainable_layers", "freeze_trainable_modules", "freeze_extra_modules"],
-  full: [],
-};
+const LORA_KEYS = ["lora_rank", "lora_alpha", "lora_dropout", "use_rslora"];
+const ADAPTER_KEYS = ["lora_target", "additional_target", "peft_config"];
+const FREEZE_KEYS = ["freeze_trainable_layers", "freeze_trainable_modules", "freeze_extra_modules"];
+
+/** Keys that mean nothing with this way of training. */
+export function idleKeys(finetuningType: string): readonly string[] {
+  return [
+    ...(takesLoraKeys(finetuningType) ? [] : LORA_KEYS),
+    ...(trainsAdapter(finetuningType) ? [] : ADAPTER_KEYS),
+    ...(finetuningType === "freeze" ? [] : FREEZE_KEYS),
+  ];
+}
 
 export function checkTogether(settings: Settings, context: RuleContext): Found {
   const { verb, given, changed, wrong } = context;
@@ -61,13 +68,10 @@ function checkRequired(settings: Settings, verb: Verb, report: Report): void {
 
 function checkMethod(settings: Settings, changed: ReadonlySet<string>, report: Report, note: Note): void {
   const { finetuningType, adapterNameOrPath, trainFromScratch } = settings;
-  for (const [type, keys] of Object.entries(ONLY_FOR)) {
-    if (type === finetuningType) continue;
-    const idle = keys.filter((key) => changed.has(key));
-    if (idle.length > 0) note(`${idle.join(", ")}: no effect with finetuning_type: ${finetuningType}`);
-  }
-  if (adapterNameOrPath !== null && finetuningType !== "lora") {
-    report("adapter_name_or_path", "an adapter is trained with finetuning_type: lora only", {
+  const idle = idleKeys(finetuningType).filter((key) => changed.has(key));
+  if (idle.length > 0) note(`${idle.join(", ")}: no effect with finetuning_type: ${finetuningType}`);
+  if (adapterNameOrPath !== null && !trainsAdapter(finetuningType)) {
+    report("adapter_name_or_path", "an adapter is not trained with this finetuning_type", {
       got: finetuningType,
       hint: "merge it with `lowrank export`, then train the merged model",
     });

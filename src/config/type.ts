@@ -96,6 +96,15 @@ export function choice<const N extends string>(names: readonly N[], others: Reco
   };
 }
 
+/** Names to values of any kind, as in a JSON object. */
+export const record: Type<Readonly<Record<string, unknown>>> = {
+  expected: "names with values, such as {r: 8, target_modules: [q_proj, v_proj]}",
+  parse: ({ value }) =>
+    typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Readonly<Record<string, unknown>>)
+      : new Wrong(),
+};
+
 /** A list, or names with commas between them. */
 export const names: Type<readonly string[]> = {
   expected: "names, as a list or with commas between them",

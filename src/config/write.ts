@@ -4,14 +4,14 @@ import { dirname } from "node:path";
 import { stringify } from "yaml";
 import type { Settings } from "./derive.ts";
 import { ENTRIES, SECTIONS } from "./keys.ts";
-import { ONLY_FOR } from "./rules.ts";
+import { idleKeys } from "./rules.ts";
 
 /**
  * Every honoured key with the value that the run has, by sections, in LLaMA-Factory's names. Left out: secrets, and the
  * settings of methods that are not used. Reading it gives the same configuration.
  */
 export function formatRunConfig(settings: Settings): string {
-  const idle = Object.entries(ONLY_FOR).flatMap(([type, keys]) => (type === settings.finetuningType ? [] : keys));
+  const idle = idleKeys(settings.finetuningType);
   const values = new Map<string, unknown>(Object.entries(settings));
   const sections = Object.keys(SECTIONS).map((section) => {
     const lines = ENTRIES.filter((entry) => entry.section === section && entry.key.status === "honoured")

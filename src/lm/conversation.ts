@@ -40,13 +40,14 @@ export class Conversation {
    * @throws as `generate`
    */
   async generate(prompt: readonly number[], adapters: readonly string[], options: GenerateOptions = {}): Promise<Turn> {
-    checkGeneration(this.#language, [prompt], options);
+    checkGeneration(this.#language, [prompt], [adapters], options);
     return this.#language.exclusively(async () => {
       const cache = await this.#primed(prompt, adapters);
-      const reusedTokens = cache.filled;
+      const places = this.#language.virtualTokens([adapters]).count;
+      const reusedTokens = Math.max(0, cache.filled - places);
       try {
         const generation = await generateInto(cache, this.#language, [prompt], [adapters], options);
-        this.#tokens = [...prompt, ...generation.rows[0]!].slice(0, cache.filled);
+        this.#tokens = [...prompt, ...generation.rows[0]!].slice(0, Math.max(0, cache.filled - places));
         return { ...generation, reusedTokens };
       } catch (error) {
         await this.#free();
@@ -76,8 +77,9 @@ export class Conversation {
     const cache = await this.#holding(adapters);
     let common = 0;
     while (common < this.#tokens.length && this.#tokens[common] === prompt[common]) common++;
+    const places = this.#language.virtualTokens([adapters]).count;
     // At least one token is computed: its logits are asked for.
-    cache.truncate(Math.min(common, prompt.length - 1));
+    cache.truncate(places + Math.min(common, prompt.length - 1));
     return cache;
   }
 

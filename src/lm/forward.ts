@@ -2,6 +2,7 @@
 import { ConfigError, listed } from "../errors.ts";
 import { IGNORED } from "../data/sample.ts";
 import type { CausalLm } from "../models/causal-lm.ts";
+import { PLACEHOLDER, type VirtualTokens } from "./adapted-sequence.ts";
 import type { LanguageModel } from "./language-model.ts";
 import { supervisedFeeds, type SupervisedRows } from "./rows.ts";
 import { sequenceFeeds } from "./sequence.ts";
@@ -12,7 +13,7 @@ export interface ForwardInput {
   readonly inputIds: TokenRows;
   /** [B][T] 1 where there is a token, 0 where there is padding. Default: 1 everywhere. */
   readonly attentionMask?: TokenRows;
-  /** [B][T] Default: 0, 1, 2, … in every row, as in transformers. */
+  /** [B][T] Virtual tokens come before them. Default: 0, 1, 2, … in every row, as in transformers. */
   readonly positionIds?: TokenRows;
   /** [B][T] Token to be predicted at each place, by the token before it; -100 where nothing is. Default: no loss. */
   readonly labels?: TokenRows;
@@ -29,7 +30,10 @@ const OPTIONS = {
 } as const satisfies Record<keyof ForwardInput, true>;
 
 export interface ForwardOutput {
-  /** B · T · V, row by row; where there is padding, as transformers computes it with its default attention. */
+  /**
+   * B · T · V, row by row; where there is padding, as transformers computes it with its default attention. As in PEFT, T
+   * counts the virtual tokens of prompts too, which come first, but not those of prefixes.
+   */
   readonly logits: Float32Array;
   readonly dims: readonly [batch: number, tokens: number, vocabulary: number];
   /** Mean of −ln p(label) over the labels that are not -100, in nats; present if labels were given. */
@@ -46,27 +50,25 @@ export async function forwardRows(
   choose: ChooseAdapters,
 ): Promise<ForwardOutput> {
   checkInput("forward", input, OPTIONS);
-  checkForward(input, language.model);
-  const { inputIds, attentionMask, positionIds, labels } = input;
-  const [batch, length] = [inputIds.length, inputIds[0]!.length];
-  const rows: SupervisedRows = {
-    batch,
-    length,
-    tokens: Int32Array.from(flat(inputIds)),
-    segments:
-      attentionMask === undefined ? new Int32Array(batch * length).fill(1) : Int32Array.from(flat(attentionMask)),
-    positions:
-      positionIds === undefined
-        ? Int32Array.from({ length: batch * length }, (_, i) => i % length)
-        : Int32Array.from(flat(positionIds)),
-    ...supervised(labels, length),
-  };
+  const batch = input.inputIds.length;
   const chosen = fillRows(choose(input.adapterNames, batch), batch);
+  const virtual = language.virtualTokens(chosen);
+  checkForward(input, language.model, virtual.count);
+  const { labels } = input;
+  const rows = forwardInputs(input, virtual);
+  const { length } = rows;
   const feeds = sequenceFeeds(language.model, rows);
   const { data } = await language.logits(feeds, chosen);
-  const dims = [batch, length, language.model.vocabSize] as const;
+  const { vocabSize } = language.model;
+  // Places whose outputs mean nothing are left out.
+  const skipped = virtual.predict ? 0 : virtual.count;
+  const dims = [batch, length - skipped, vocabSize] as const;
   // A copy: the engine writes the next result over this one.
-  const logits = Float32Array.from(data as Float32Array);
+  const logits = new Float32Array(batch * (length - skipped) * vocabSize);
+  for (let b = 0; b < batch; b++) {
+    const [from, to] = [b * length + skipped, (b + 1) * length].map((place) => place * vocabSize);
+    logits.set((data as Float32Array).subarray(from, to), b * (length - skipped) * vocabSize);
+  }
   if (labels === undefined) return { logits, dims };
   const count = rows.labels.length;
   const loss = count === 0 ? NaN : await language.loss({ ...feeds, ...supervisedFeeds(rows, 1, 1 / count) }, chosen, 1);
@@ -79,19 +81,56 @@ export function fillRows(chosen: readonly (readonly string[])[], batch: number):
   return Array.from({ length: batch }, () => chosen[0] ?? []);
 }
 
-function supervised(labels: ForwardInput["labels"], length: number): { rows: Int32Array; labels: Int32Array } {
+/** The batch, with virtual tokens before every row, its padding included: they are always attended to, as in PEFT. */
+function forwardInputs(
+  { inputIds, attentionMask, positionIds, labels }: ForwardInput,
+  { count: places, predict }: VirtualTokens,
+): SupervisedRows {
+  const batch = inputIds.length;
+  const length = places + inputIds[0]!.length;
+  const laid = (value: (b: number, t: number) => number, before: (i: number) => number) =>
+    Int32Array.from({ length: batch * length }, (_, at) => {
+      const t = (at % length) - places;
+      return t < 0 ? before(t + places) : value(Math.floor(at / length), t);
+    });
   const [rows, wanted]: [number[], number[]] = [[], []];
   labels?.forEach((line, b) =>
     Array.from(line).forEach((label, t) => {
-      if (t === 0 || label === IGNORED) return;
-      rows.push(b * length + t - 1);
+      if ((t === 0 && !predict) || label === IGNORED) return;
+      rows.push(b * length + places + t - 1);
       wanted.push(label);
     }),
   );
-  return { rows: Int32Array.from(rows), labels: Int32Array.from(wanted) };
+  return {
+    batch,
+    length,
+    tokens: laid(
+      (b, t) => inputIds[b]![t]!,
+      () => PLACEHOLDER,
+    ),
+    segments: laid(
+      (b, t) => attentionMask?.[b]![t]! ?? 1,
+      () => 1,
+    ),
+    positions: laid(
+      (b, t) => places + (positionIds?.[b]![t]! ?? t),
+      (i) => i,
+    ),
+    ...(places === 0
+      ? {}
+      : {
+          virtual: laid(
+            () => 0,
+            (i) => i + 1,
+          ),
+        }),
+    rows: Int32Array.from(rows),
+    labels: Int32Array.from(wanted),
+  };
 }
 
-function checkForward(input: ForwardInput, { vocabSize, maxPositions, rope }: CausalLm): void {
+/** @param places those of virtual tokens: they count as positions */
+function checkForward(input: ForwardInput, { vocabSize, maxPositions, rope }: CausalLm, places: number): void {
   const { inputIds, positionIds, labels } = input;
   const wrong: string[] = [];
   const length = inputIds[0]?.length ?? 0;
@@ -108,7 +147,10 @@ function checkForward(input: ForwardInput, { vocabSize, maxPositions, rope }: Ca
   if (badId !== undefined) wrong.push(`inputIds has ${badId}, and the vocabulary has ${vocabSize} tokens`);
   // Rotations go on for ever, and a table of positions ends.
   const last = rope === undefined ? Math.max(...(positionIds === undefined ? [length - 1] : flat(positionIds))) : 0;
-  if (last >= maxPositions) wrong.push(`position ${last} is asked for, and the model has ${maxPositions}`);
+  if (last + places >= maxPositions) {
+    const taken = places === 0 ? "" : `, ${places} of which are taken by virtual tokens`;
+    wrong.push(`position ${last} is asked for, and the model has ${maxPositions}${taken}`);
+  }
   const badLabel = flat(labels ?? []).find((id) => id !== IGNORED && !isToken(id));
   if (badLabel !== undefined) wrong.push(`labels has ${badLabel}, neither a token nor ${IGNORED}`);
   if (wrong.length > 0) {

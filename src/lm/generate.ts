@@ -1,6 +1,7 @@
 /** Generation with a key/value cache: a token at a time, for one prompt or a batch of them. */
 import { ConfigError } from "../errors.ts";
 import { Random } from "../random.ts";
+import { PLACEHOLDER } from "./adapted-sequence.ts";
 import { KvCache } from "./kv-cache.ts";
 import type { LanguageModel, RowAdapters } from "./language-model.ts";
 import { checkSampling, pickToken, type SamplingOptions } from "./sampling.ts";
@@ -13,8 +14,9 @@ export interface GenerateOptions extends SamplingOptions {
   /** Fills rows that have ended while others go on. Default: the first stop token, or 0. */
   readonly padId?: number;
   /**
-   * Tokens of prompt and answer at most. Default: as many as a model has that looks positions up in a table, such as GPT-2;
-   * no limit for models that rotate, which go on beyond what they were made for, as in transformers.
+   * Tokens of prompt and answer at most. Default: as many as a model has that looks positions up in a table, such as GPT-2,
+   * less the virtual tokens of its adapter; no limit for models that rotate, which go on beyond what they were made for, as
+   * in transformers.
    */
   readonly maxContext?: number;
   /** Of the draws. Default: 0. */
@@ -55,7 +57,7 @@ export async function generate(
   adapters: RowAdapters,
   options: GenerateOptions = {},
 ): Promise<Generation> {
-  checkGeneration(language, prompts, options);
+  checkGeneration(language, prompts, adapters, options);
   return language.exclusively(async () => {
     const cache = new KvCache(language.device, language.model, prompts.length);
     try {
@@ -79,13 +81,14 @@ export async function generateInto(
 ): Promise<Generation> {
   const { maxNewTokens = 20, stopIds = [], padId = stopIds[0] ?? 0, seed = 0, signal, onToken } = options;
   const { vocabSize } = language.model;
-  const maxContext = contextOf(language, options);
+  const places = language.virtualTokens(adapters).count;
+  const maxContext = contextOf(language, options, places);
   const randoms = prompts.map((_, row) => new Random(seed, row));
   const rows: number[][] = prompts.map(() => []);
   const seen = prompts.map((prompt) => new Set(prompt));
   const reasons: (EndReason | undefined)[] = prompts.map(() => undefined);
   const start = performance.now();
-  let logits = await prefill(cache, language, prompts, adapters, padId, signal);
+  let logits = await prefill(cache, language, prompts, adapters, { padId, places, signal });
   let prefilled: number | undefined;
   while (logits !== undefined) {
     const all = logits;
@@ -105,8 +108,9 @@ export async function generateInto(
     const feeds = await cache.append({
       tokens: Int32Array.from(tokens, (token) => token ?? padId),
       // Rows that have ended go on where they may, and nobody looks.
-      positions: Int32Array.from(rows, (row, b) => Math.min(prompts[b]!.length + row.length, maxContext) - 1),
+      positions: Int32Array.from(rows, (row, b) => places + Math.min(prompts[b]!.length + row.length, maxContext) - 1),
       attended: new Int32Array(prompts.length).fill(1),
+      ...(places === 0 ? {} : { virtual: new Int32Array(prompts.length) }),
     });
     logits = (await language.next(feeds, adapters)).data as Float32Array;
   }
@@ -120,7 +124,7 @@ export async function generateInto(
 }
 
 /**
- * Fills the cache with the prompts, padded on the left, from where it is filled on.
+ * Fills the cache with the virtual tokens and the prompts, padded on the left, from where it is filled on.
  * @returns logits of the first new token, [B · V]; undefined if aborted
  */
 async function prefill(
@@ -128,11 +132,11 @@ async function prefill(
   language: LanguageModel,
   prompts: Prompts,
   adapters: RowAdapters,
-  padId: number,
-  signal: AbortSignal | undefined,
+  { padId, places, signal }: { readonly padId: number; readonly places: number; readonly signal: AbortSignal | undefined },
 ): Promise<Float32Array | undefined> {
   const batch = prompts.length;
-  const length = Math.max(...prompts.map((prompt) => prompt.length));
+  const longest = Math.max(...prompts.map((prompt) => prompt.length));
+  const length = places + longest;
   let logits: Float32Array | undefined;
   for (let from = cache.filled; from < length; from += PREFILL) {
     if (signal?.aborted === true) return undefined;
@@ -140,24 +144,31 @@ async function prefill(
     const tokens = new Int32Array(batch * count).fill(padId);
     const positions = new Int32Array(batch * count);
     const attended = new Int32Array(batch * count);
+    const virtual = new Int32Array(batch * count);
     prompts.forEach((prompt, b) => {
-      const padding = length - prompt.length;
+      const padding = longest - prompt.length;
       for (let i = 0; i < count; i++) {
         const at = from + i - padding;
         if (at < 0) continue;
-        tokens[b * count + i] = prompt[at]!;
+        if (at < places) virtual[b * count + i] = at + 1;
+        tokens[b * count + i] = at < places ? PLACEHOLDER : prompt[at - places]!;
         positions[b * count + i] = at;
         attended[b * count + i] = 1;
       }
     });
-    const feeds = await cache.append({ tokens, positions, attended });
+    const feeds = await cache.append({ tokens, positions, attended, ...(places === 0 ? {} : { virtual }) });
     logits = (await language.next(feeds, adapters)).data as Float32Array;
   }
   return logits;
 }
 
 /** @throws ConfigError as {@link generate} */
-export function checkGeneration(language: LanguageModel, prompts: Prompts, options: GenerateOptions): void {
+export function checkGeneration(
+  language: LanguageModel,
+  prompts: Prompts,
+  adapters: RowAdapters,
+  options: GenerateOptions,
+): void {
   checkSampling(options);
   const { vocabSize } = language.model;
   const { maxNewTokens = 20, padId = 0 } = options;
@@ -188,18 +199,20 @@ export function checkGeneration(language: LanguageModel, prompts: Prompts, optio
     });
   }
   const longest = Math.max(...prompts.map(({ length }) => length));
-  const maxContext = contextOf(language, options);
+  const places = language.virtualTokens(adapters).count;
+  const maxContext = contextOf(language, options, places);
   if (longest > maxContext) {
     throw new ConfigError({
       where: "generate",
       what: "the prompt is longer than the model's positions",
       got: `${longest} tokens`,
-      expected: `at most ${maxContext}`,
+      expected: `at most ${maxContext}${places === 0 ? "" : `, and ${places} virtual tokens of the adapter`}`,
       hint: "shorten the prompt",
     });
   }
 }
 
-function contextOf({ model }: LanguageModel, { maxContext = Infinity }: GenerateOptions): number {
-  return model.rope === undefined ? Math.min(maxContext, model.maxPositions) : maxContext;
+/** Without the places of virtual tokens. */
+function contextOf({ model }: LanguageModel, { maxContext = Infinity }: GenerateOptions, places: number): number {
+  return model.rope === undefined ? Math.min(maxContext, model.maxPositions - places) : maxContext;
 }

@@ -22,7 +22,7 @@ import { dim } from "../ir/shape.ts";
 import type { AttentionCall, CausalLm, Sequence } from "../models/causal-lm.ts";
 import { additiveMask, attention } from "../nn/attention.ts";
 import type { Device, Feeds } from "../runtime/runtime.ts";
-import { positionFeeds, positionTensors, TOKENS } from "./sequence.ts";
+import { positionFeeds, positionTensors, type Rows, TOKENS, VIRTUAL } from "./sequence.ts";
 
 const START = "cache/start";
 const VALID = "cache/valid";
@@ -119,6 +119,8 @@ export class KvCache {
     readonly tokens: Int32Array;
     readonly positions: Int32Array;
     readonly attended: Int32Array;
+    /** [B · T] As in {@link Rows}. */
+    readonly virtual?: Int32Array;
   }): Promise<Feeds> {
     const batch = this.#batch;
     const length = rows.tokens.length / batch;
@@ -131,6 +133,9 @@ export class KvCache {
       [TOKENS]: { dtype: "int32", shape: [batch, length], data: rows.tokens },
       [START]: { dtype: "int32", shape: [], data: Int32Array.of(this.#filled) },
       [VALID]: { dtype: "int32", shape: [batch, this.#slots], data: this.#valid.slice() },
+      ...(rows.virtual === undefined
+        ? {}
+        : { [VIRTUAL]: { dtype: "int32", shape: [batch, length], data: rows.virtual } }),
       ...positionTensors(this.#model, { batch, length, positions: rows.positions }),
     };
     this.#filled += length;

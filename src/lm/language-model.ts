@@ -3,8 +3,8 @@
  * generation, compiled when they are first needed and again when adapters come or go.
  *
  * All adapters are in every graph, each behind a gate: choosing one, none, or another one per row changes a feed and
- * nothing else. An adapter that brings copies of whole parameters (`modules_to_save`, biases) cannot be gated; it has
- * graphs of its own while it is on.
+ * nothing else. An adapter that brings copies of whole parameters (`modules_to_save`, biases) or changes the sequence
+ * (prompts, prefixes) cannot be gated; it has graphs of its own while it is on.
  */
 import { type Adapter, adapterHook, adapterStates, resolveParameter } from "../adapters/adapter.ts";
 import { merge, type Merged, unmerge } from "../adapters/merge.ts";
@@ -20,6 +20,7 @@ import { nearest } from "../nearest.ts";
 import type { ParameterSpec, Tracing } from "../nn/module.ts";
 import type { StoredWeights } from "../nn/stored-weight.ts";
 import type { Device, Executable, Feeds, Tensor } from "../runtime/runtime.ts";
+import { adaptedSequence, type VirtualTokens, virtualTokens } from "./adapted-sequence.ts";
 import { meanLoss } from "./head-loss.ts";
 import { cachedSequence } from "./kv-cache.ts";
 import { wholeSequence } from "./sequence.ts";
@@ -93,6 +94,12 @@ export class LanguageModel {
   /** By their names, in the order in which they were put on. */
   get adapters(): ReadonlyMap<string, Adapter> {
     return this.#adapters;
+  }
+
+  /** The places that adapters take of each example in a batch with these adapters. @throws ConfigError if rows disagree */
+  virtualTokens(rows: RowAdapters): VirtualTokens {
+    const owner = this.#owner(rows);
+    return virtualTokens(owner === undefined ? [] : [owner]);
   }
 
   /** Runs nothing before `work` is done, whoever asks: graphs read the adapters that are on, gated or not. */
@@ -186,7 +193,7 @@ export class LanguageModel {
   }
 
   #executable(purpose: Purpose, rows: RowAdapters, chunks: number): Promise<Executable> {
-    const owner = this.#copyOwner(rows);
+    const owner = this.#owner(rows);
     const key = `${purpose}/${chunks}/${owner?.name ?? ""}`;
     const known = this.#executables.get(key);
     if (known !== undefined) return known;
@@ -197,16 +204,23 @@ export class LanguageModel {
     return executable;
   }
 
-  /** The adapter whose copies of parameters are read. @throws ConfigError if rows disagree about that */
-  #copyOwner(rows: RowAdapters): Adapter | undefined {
+  /**
+   * The adapter that the whole batch has to be run with: whose copies of parameters are read, or who changes the sequence.
+   * @throws ConfigError if rows disagree about that
+   */
+  #owner(rows: RowAdapters): Adapter | undefined {
     for (const name of rows.flat()) this.adapter(name);
-    const owners = [...new Set(rows.flat())].filter((name) => this.adapter(name).copies.size > 0);
+    const owners = [...new Set(rows.flat())].filter((name) => isExclusive(this.adapter(name)));
     const [owner] = owners;
     if (owner === undefined) return undefined;
     if (owners.length > 1 || rows.some((names) => !names.includes(owner))) {
       throw new ConfigError({
         where: "adapterNames",
-        what: `"${owner}" replaces whole parameters of the base (modules_to_save, bias) and cannot share a batch`,
+        what: `"${owner}" ${
+          this.adapter(owner).copies.size > 0
+            ? "replaces whole parameters of the base (modules_to_save, bias)"
+            : "changes the sequence that the model reads"
+        } and cannot share a batch`,
         hint: "run its rows in a batch of their own",
       });
     }
@@ -235,7 +249,8 @@ export class LanguageModel {
       return { ...base, adapt: adapterHook(adapters, { gates: perRow }) };
     };
     const perToken = (gate: Value) => reshape(expand(reshape(gate, [B, 1]), [B, T]), [-1]); // [B · T]
-    const hiddenOf = (sequence: Sequence) => model.hidden(gated(perToken), sequence);
+    const hiddenOf = (sequence: Sequence) =>
+      model.hidden(gated(perToken), owner === undefined ? sequence : adaptedSequence(base, model, sequence, [owner]));
 
     if (purpose === "cached") {
       const hidden = hiddenOf(cachedSequence(graph, model)); // [B, T, D]
@@ -266,6 +281,11 @@ export class LanguageModel {
   async dispose(): Promise<void> {
     await this.changed();
   }
+}
+
+/** It cannot be gated row by row. */
+function isExclusive({ copies, method }: Adapter): boolean {
+  return copies.size > 0 || method.sequence !== undefined;
 }
 
 function gateName(adapter: string): string {

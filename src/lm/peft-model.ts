@@ -4,22 +4,21 @@
  * Unlike in PEFT, the base stays usable: its own `forward` is without adapters, whatever is on here.
  */
 import { join } from "node:path";
-import { type Adapter, adapterStates, attach } from "../adapters/adapter.ts";
+import { type Adapter, adapterStates } from "../adapters/adapter.ts";
 import { initializeAdapter } from "../adapters/initialize.ts";
 import { addWeightedAdapter, type WeightedAdapterOptions } from "../adapters/weighted.ts";
+import type { AdaptableModel } from "../adapters/copies.ts";
 import { ConfigError } from "../errors.ts";
-import { readConfig } from "../formats/peft/config.ts";
 import { hotswap } from "../formats/peft/hotswap.ts";
-import { JsonObject, type JsonValue } from "../formats/peft/json-object.ts";
 import { loadAdapter } from "../formats/peft/load.ts";
-import { restoreAdapter } from "../formats/peft/restore.ts";
+import { restoreAdapter, saveStates } from "../formats/peft/restore.ts";
 import { saveAdapter } from "../formats/peft/save.ts";
 import { resolveFolder } from "../hub/resolve.ts";
 import { type CausalLMModel, type HubOptions, hubOptions } from "./causal-lm-model.ts";
 import { type ForwardInput, type ForwardOutput, forwardRows } from "./forward.ts";
 import { type GenerateInput, generateFrom, type GenerateResult } from "./generate-input.ts";
 import { BASE, type RowAdapters } from "./language-model.ts";
-import { nearest } from "../nearest.ts";
+import { adaptable, attachPeft } from "./peft-config.ts";
 import { adapterTrainable, countTrainable, type Trainable, trainableText } from "./trainable.ts";
 
 /** LoRA's settings by PEFT's names in camelCase, with its meanings and defaults. Those not listed here go in too. */
@@ -51,15 +50,11 @@ export interface LoraConfig {
   readonly [further: string]: unknown;
 }
 
-/** Settings that a misspelt one may have meant. */
-const SETTINGS = [
-  ..."peft_type r lora_alpha lora_dropout target_modules exclude_modules layers_to_transform layers_pattern".split(" "),
-  ..."rank_pattern alpha_pattern use_rslora modules_to_save bias lora_bias init_lora_weights".split(" "),
-  ..."fan_in_fan_out task_type ensure_weight_tying".split(" "),
-].map(camelCase);
-
-/** Settings of an adapter of any kind. */
-export type PeftConfig = LoraConfig;
+/**
+ * Settings of an adapter of any method, by PEFT's names in camelCase: `{ peftType: "VERA", r: 256 }`. What each method has is
+ * in `adapter_config.json`, and in docs/methods.
+ */
+export type PeftConfig = LoraConfig | { readonly peftType: string; readonly [setting: string]: unknown };
 
 export interface LoadOptions extends HubOptions {
   /** Default: "default". */
@@ -147,29 +142,7 @@ export class PeftModel {
   addAdapter(adapterName: string, config: PeftConfig, { seed = 0 }: Pick<NewAdapterOptions, "seed"> = {}): void {
     this.#expectFree(adapterName);
     const { language } = this.base;
-    const fields = Object.entries(config).map(
-      ([key, value]) => [snakeCase(key), (value ?? null) as JsonValue] as const,
-    );
-    const {
-      method,
-      config: settings,
-      selection,
-      unknown,
-    } = readConfig(new JsonObject("LoraConfig", new Map(fields)), {});
-    if (unknown.length > 0) {
-      const hints = unknown.map((name) => `${name}: the nearest one is ${nearest(camelCase(name), SETTINGS)!}`);
-      throw new ConfigError({
-        where: "LoraConfig",
-        what: "there are no such settings",
-        got: unknown.join(", "),
-        hint: hints.join("; "),
-      });
-    }
-    const adapter = attach(this.#adaptable(), method, {
-      ...selection,
-      name: adapterName,
-      config: settings as object,
-    });
+    const adapter = attachPeft(this.#adaptable(), adapterName, config);
     const added = language.add(adapter);
     this.#begin(async () => {
       await added;
@@ -332,6 +305,7 @@ export class PeftModel {
     return adapterTrainable(language, adapter, {
       ready: async () => void (await this.#pending),
       save: (dir) => this.#save(adapter, dir),
+      saveStates: (dir) => saveStates(language.device, adapter, dir),
       restore: (dir) => restoreAdapter(language.device, adapter, dir),
     });
   }
@@ -378,10 +352,9 @@ export class PeftModel {
     return names.map((name) => (name === BASE ? [] : [language.adapter(name).name]));
   };
 
-  #adaptable(): Parameters<typeof attach>[0] {
+  #adaptable(): AdaptableModel {
     const { language, defaultTargets } = this.base;
-    const { parameters, layers, tied } = language.model;
-    return { parameters, layers, tied, defaultTargets };
+    return adaptable(language.model, defaultTargets);
   }
 
   #expectFree(name: string): void {
@@ -396,14 +369,4 @@ export class PeftModel {
     this.#pending.catch(() => {});
     this.base.language.waitFor(this.#pending);
   }
-}
-
-/** `lora_alpha` -> `loraAlpha` */
-function camelCase(key: string): string {
-  return key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
-}
-
-/** `loraAlpha` -> `lora_alpha` */
-function snakeCase(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

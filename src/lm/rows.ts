@@ -1,5 +1,6 @@
 /** Encoded examples as the rows of a batch: padded to one length, with what is to be predicted after each token. */
 import { type Encoded, IGNORED } from "../data/sample.ts";
+import { NO_VIRTUAL, PLACEHOLDER, type VirtualTokens } from "./adapted-sequence.ts";
 import type { Feeds } from "../runtime/runtime.ts";
 import { LABELS, LOSS_WEIGHT, ROWS } from "./head-loss.ts";
 import type { Rows } from "./sequence.ts";
@@ -15,25 +16,39 @@ export interface SupervisedRows extends Rows {
  * Pads on the right. A label belongs to the token before it: the first token of an example is never predicted, and in a
  * packed row neither is the first of the next one.
  * @param padId token that fills the rest of shorter rows; nothing attends to it
+ * @param virtual places before the first token of each example. If the last of them predicts, so is the first token
  */
-export function supervisedRows(examples: readonly Encoded[], padId: number): SupervisedRows {
+export function supervisedRows(
+  examples: readonly Encoded[],
+  padId: number,
+  { count: places, predict }: VirtualTokens = NO_VIRTUAL,
+): SupervisedRows {
   const batch = examples.length;
-  const length = Math.max(...examples.map(({ inputIds }) => inputIds.length));
+  const length = Math.max(
+    ...examples.map(({ inputIds, lengths }) => inputIds.length + places * (lengths?.length ?? 1)),
+  );
   const tokens = new Int32Array(batch * length).fill(padId);
   const segments = new Int32Array(batch * length);
   const positions = new Int32Array(batch * length);
+  const virtual = new Int32Array(batch * length);
   const rows: number[] = [];
   const labels: number[] = [];
   examples.forEach(({ inputIds, labels: wanted, lengths = [inputIds.length] }, b) => {
-    tokens.set(inputIds, b * length);
-    let at = 0;
+    let [at, place] = [0, b * length];
     lengths.forEach((count, segment) => {
-      for (let i = 0; i < count; i++, at++) {
-        segments[b * length + at] = segment + 1;
-        positions[b * length + at] = i;
-        if (i === 0 || wanted[at] === IGNORED) continue;
-        rows.push(b * length + at - 1);
-        labels.push(wanted[at]!);
+      for (let i = 0; i < places + count; i++, place++) {
+        segments[place] = segment + 1;
+        positions[place] = i;
+        if (i < places) {
+          tokens[place] = PLACEHOLDER;
+          virtual[place] = i + 1;
+          continue;
+        }
+        tokens[place] = inputIds[at]!;
+        const label = wanted[at++]!;
+        if (label === IGNORED || (i === places && !predict)) continue;
+        rows.push(place - 1);
+        labels.push(label);
       }
     });
   });
@@ -43,6 +58,7 @@ export function supervisedRows(examples: readonly Encoded[], padId: number): Sup
     tokens,
     segments,
     positions,
+    ...(places === 0 ? {} : { virtual }),
     rows: Int32Array.from(rows),
     labels: Int32Array.from(labels),
   };

@@ -26,6 +26,8 @@ export const SEGMENTS = "segments";
 export const POSITIONS = "positions";
 export const COS = "rotation/cos";
 export const SIN = "rotation/sin";
+/** int32 [B, T]: i for the i-th virtual token of an example, from 1; 0 for tokens and padding. */
+export const VIRTUAL = "virtual";
 
 export interface SequenceOptions {
   /** Blocks keep their inputs only, and are computed again for the backward pass. Default: false. */
@@ -104,15 +106,18 @@ export interface Rows {
   readonly segments: Int32Array;
   /** [B · T] */
   readonly positions: Int32Array;
+  /** [B · T] i for the i-th virtual token of an example, from 1, and 0 for tokens; present if adapters have such. */
+  readonly virtual?: Int32Array;
 }
 
 /** What {@link wholeSequence} and {@link positionFeeds} ask for. */
 export function sequenceFeeds(model: CausalLm, rows: Rows): Feeds {
-  const { batch, length, tokens, segments } = rows;
+  const { batch, length, tokens, segments, virtual } = rows;
   const shape = [batch, length];
   return {
     [TOKENS]: { dtype: "int32", shape, data: tokens },
     [SEGMENTS]: { dtype: "int32", shape, data: segments },
+    ...(virtual === undefined ? {} : { [VIRTUAL]: { dtype: "int32", shape, data: virtual } }),
     ...positionTensors(model, rows),
   };
 }
@@ -120,7 +125,7 @@ export function sequenceFeeds(model: CausalLm, rows: Rows): Feeds {
 /** What {@link positionFeeds} asks for. */
 export function positionTensors(
   { rope }: CausalLm,
-  { batch, length, positions }: Omit<Rows, "tokens" | "segments">,
+  { batch, length, positions }: Pick<Rows, "batch" | "length" | "positions">,
 ): Feeds {
   if (rope === undefined) return { [POSITIONS]: { dtype: "int32", shape: [batch, length], data: positions } };
   const { cos, sin } = rotationTables(rope, positions);

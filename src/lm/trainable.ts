@@ -19,7 +19,9 @@ export interface Trainable {
   ready(): Promise<void>;
   /** Writes what was trained, as a user would load it: an adapter, or a model. */
   save(dir: string): Promise<void>;
-  /** Puts what `save` wrote back on the device, bit for bit. */
+  /** Writes what `save` leaves out and {@link restore} needs. Absent: nothing. */
+  saveStates?(dir: string): Promise<void>;
+  /** Puts what `save` and `saveStates` wrote back on the device, bit for bit. */
   restore(dir: string): Promise<void>;
 }
 
@@ -68,7 +70,7 @@ async function saveInto(dir: string, write: (draft: string) => Promise<void>): P
 export function adapterTrainable(
   language: LanguageModel,
   adapter: Adapter,
-  files: Pick<Trainable, "ready" | "save" | "restore">,
+  files: Pick<Trainable, "ready" | "save" | "saveStates" | "restore">,
 ): Trainable {
   return {
     language,

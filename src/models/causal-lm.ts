@@ -46,6 +46,8 @@ export interface Sequence {
   readonly positions?: Value;
   /** Present for models with rotations. */
   readonly rotation?: Rotation;
+  /** What stands in for the embeddings of the tokens, [B, T, D], before positions are added. Absent: they do. */
+  readonly embedded?: (x: Value) => Value;
   /** Runs `trace`, which computes a block, in the way that the caller wants: checkpointed, or just so. */
   block(trace: () => Value): Value;
   attend(call: AttentionCall): Value;

@@ -75,7 +75,8 @@ export function decoder(config: DecoderConfig): CausalLm {
     headDim: config.headDim,
     rope: { ...config.rope, headDim: config.headDim },
     hidden(tracing, sequence, onBlock) {
-      let x = embed.forward(tracing, sequence.tokens); // [B, T, D]
+      const tokens = embed.forward(tracing, sequence.tokens); // [B, T, D]
+      let x = sequence.embedded?.(tokens) ?? tokens;
       blocks.forEach((block, i) => {
         const input = x;
         x = sequence.block(() => block.forward(tracing, input, sequence));

@@ -131,7 +131,8 @@ function decoder(config: Gpt2Config): CausalLm {
     kvHeads: config.heads,
     headDim: hiddenSize / config.heads,
     hidden(tracing, sequence, onBlock) {
-      let x = add(tokens.forward(tracing, sequence.tokens), positions.forward(tracing, sequence.positions!)); // [B, T, D]
+      const embedded = tokens.forward(tracing, sequence.tokens); // [B, T, D]
+      let x = add(sequence.embedded?.(embedded) ?? embedded, positions.forward(tracing, sequence.positions!));
       blocks.forEach((block, i) => {
         const input = x;
         x = sequence.block(() => block.forward(tracing, input, sequence));

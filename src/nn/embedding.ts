@@ -31,7 +31,7 @@ export function embedding(name: string, rows: number, width: number, std = 0.02)
         tokens,
         weight.shape,
         (ids, table) => gather(table, ids),
-        (stored) => stored.rows(tokens),
+        (stored, ids) => stored.rows(ids),
       ),
   };
 }

@@ -83,9 +83,9 @@ export interface LayerCall {
   apply(x: Value, weight: Value): Value;
   /**
    * What the layer computes without adapters: `apply(x, weight())`, or the same by a shorter way that its storage has. Built
-   * when asked for.
+   * when asked for. @param x another input than the call's
    */
-  output(): Value;
+  output(x?: Value): Value;
 }
 
 /** A model: what it is made of, and how it writes itself into a graph. `I` are its inputs. */
@@ -105,12 +105,12 @@ export function callLayer(
   x: Value,
   shape: readonly number[],
   apply: (x: Value, weight: Value) => Value,
-  fromStored?: (stored: StoredWeight) => Value,
+  fromStored?: (stored: StoredWeight, x: Value) => Value,
 ): Value {
   return tracing.graph.scope(layer.name, () => {
     const stored = fromStored === undefined ? undefined : tracing.stored?.(layer.weight);
     const weight = () => tracing.parameter(layer.weight, shape);
-    const output = () => (stored === undefined ? apply(x, weight()) : fromStored!(stored));
+    const output = (input = x) => (stored === undefined ? apply(input, weight()) : fromStored!(stored, input));
     return tracing.adapt?.({ tracing, layer, x, weight, apply, output }) ?? output();
   });
 }

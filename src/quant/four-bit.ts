@@ -50,7 +50,7 @@ export function fourBit({ levels, kernel, ...text }: FourBit): Storage {
       expectFinite(text.name, values);
       const absmax = largestOf(values, BLOCK);
       const codes = new Uint8Array(Math.ceil(values.length / 2));
-      quantize(values, absmax, BLOCK, nearest, (i, code) => (codes[i >> 1]! |= i % 2 === 0 ? code << 4 : code));
+      quantize(values, absmax, nearest, (i, code) => (codes[i >> 1]! |= i % 2 === 0 ? code << 4 : code));
       return { codes, ...(doubleQuantization ? encodeConstants(absmax) : { absmax }) };
     },
     decode(tensors, shape, options) {
@@ -87,7 +87,9 @@ function encodeConstants(absmax: Float32Array): Record<string, TypedArray> {
   const map = dynamicMap();
   const scales = largestOf(centred, NESTED_BLOCK);
   const codes = new Uint8Array(absmax.length);
-  quantize(centred, scales, NESTED_BLOCK, new Levels([...map]), (i, code) => (codes[i] = code));
+  const nearest = new Levels([...map]);
+  // As bitsandbytes: here by division.
+  centred.forEach((value, i) => (codes[i] = nearest.nearest(Math.fround(value / (scales[Math.floor(i / NESTED_BLOCK)]! || 1)))));
   return { absmax: codes, map, scales, offset: Float32Array.of(offset) };
 }
 
@@ -112,12 +114,11 @@ function largestOf(values: Float32Array, block: number): Float32Array {
 function quantize(
   values: Float32Array,
   largest: Float32Array,
-  block: number,
   levels: Levels,
   take: (i: number, code: number) => void,
 ): void {
-  for (let start = 0, at = 0; start < values.length; start += block, at++) {
-    const end = Math.min(start + block, values.length);
+  for (let start = 0, at = 0; start < values.length; start += BLOCK, at++) {
+    const end = Math.min(start + BLOCK, values.length);
     // As bitsandbytes: one division for each block, and products rounded to float32.
     const scale = largest[at]!;
     const inverse = scale === 0 ? 0 : Math.fround(1 / scale);

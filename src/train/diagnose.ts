@@ -5,6 +5,7 @@ import { abs } from "../ir/ops/abs.ts";
 import { reduceMax } from "../ir/ops/reduce-max.ts";
 import { reshape } from "../ir/ops/reshape.ts";
 import { dim, shapeOf } from "../ir/shape.ts";
+import { adaptedSequence } from "../lm/adapted-sequence.ts";
 import type { Rows } from "../lm/sequence.ts";
 import { sequenceFeeds, wholeSequence } from "../lm/sequence.ts";
 import type { Tracing } from "../nn/module.ts";
@@ -47,7 +48,7 @@ export async function diagnose({ language, trained, adapters }: Trainable, rows:
       return y;
     },
   };
-  const hidden = model.hidden(tracing, wholeSequence(graph, model));
+  const hidden = model.hidden(tracing, adaptedSequence(tracing, model, wholeSequence(graph, model), adapters));
   watch("hidden states after the last norm", hidden);
   const executable = await device.compile(graph, { frozen: model.parameters.map(({ name }) => name) });
   try {

@@ -1,4 +1,5 @@
 /** The loss of rows that are not trained on. */
+import { virtualTokens } from "../lm/adapted-sequence.ts";
 import { supervisedFeeds, supervisedRows } from "../lm/rows.ts";
 import { sequenceFeeds } from "../lm/sequence.ts";
 import { headChunks } from "./head-chunks.ts";
@@ -16,9 +17,10 @@ export async function evaluateRows(
   const start = performance.now();
   const chunks = headChunks(batchSize * source.maxSupervised, language.model.vocabSize);
   const names = adapters.map(({ name }) => name);
+  const virtual = virtualTokens(adapters);
   let [sum, count, samples, steps] = [0, 0, 0, 0];
   const flush = async (rows: readonly Row[]) => {
-    const batch = supervisedRows(rows, padId);
+    const batch = supervisedRows(rows, padId, virtual);
     samples += rows.length;
     steps++;
     if (batch.rows.length === 0) return;

@@ -9,12 +9,16 @@
  * of every micro-batch is divided by the number of supervised tokens of the whole step, so that any split of a batch into
  * micro-batches gives the same gradient.
  */
+import type { Adapter } from "../adapters/adapter.ts";
 import { ConfigError, listed } from "../errors.ts";
 import { grad } from "../ir/grad.ts";
 import { Graph, reachable, type Value } from "../ir/graph.ts";
 import { add } from "../ir/ops/add.ts";
+import { scalar } from "../ir/ops/constant.ts";
 import { mul } from "../ir/ops/mul.ts";
+import { sub } from "../ir/ops/sub.ts";
 import { type DimSizes, shapeOf } from "../ir/shape.ts";
+import { adaptedSequence } from "../lm/adapted-sequence.ts";
 import { headLoss } from "../lm/head-loss.ts";
 import { wholeSequence } from "../lm/sequence.ts";
 import type { CausalLm } from "../models/causal-lm.ts";
@@ -23,6 +27,7 @@ import type { StoredWeights } from "../nn/stored-weight.ts";
 import { readStored } from "../lm/stored-parameters.ts";
 import { globalNorm } from "../optim/clip.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
+import { afterGraph, gradientAt, penaltyOf, placesOf } from "./method-steps.ts";
 import { SCALAR_FEED, SEED_FEED, slotName } from "./training-graph.ts";
 
 /** 0 on the first micro-batch of a step, which forgets what was accumulated before, and 1 on the others. */
@@ -40,8 +45,12 @@ export interface LmGraphOptions {
   readonly stored?: StoredWeights;
   /** Hook of the adapters at work, given the int32 scalar that changes with every step. */
   readonly adapt?: (seed: Value) => LayerHook;
+  /** Those that are trained, for what their methods add to a step. Default: none. */
+  readonly adapters?: readonly Adapter[];
   /** Optimizer of a trained parameter, such as one without weight decay. */
   readonly optimizerOf: (spec: ParameterSpec) => Optimizer;
+  /** Learning rate of a trained parameter, as a multiple of the step's. Default: 1. */
+  readonly rateOf?: (spec: ParameterSpec) => number;
   /** Chunks of the vocabulary head. */
   readonly chunks: number;
   readonly checkpoint: boolean;
@@ -52,6 +61,10 @@ export interface LmGraphs {
   readonly accumulate: Graph;
   readonly norm: Graph;
   readonly update: Graph;
+  /** Runs after it, for methods that ask. */
+  readonly after?: Graph;
+  /** Multiples of the learning rate that parameters have. */
+  readonly rates: readonly number[];
   /** States that must exist, as zeros, before the first step: gradients and optimizer states. */
   readonly gradients: readonly ParameterState[];
   readonly slots: readonly ParameterState[];
@@ -72,8 +85,31 @@ export function lmGraphs(options: LmGraphOptions): LmGraphs {
   }
   const gradients = trained.map(({ name, shape }) => ({ name: gradientName(name), shape }));
   const { graph: accumulate, frozen } = accumulateGraph(options);
-  const { graph: update, slots } = updateGraph(options);
-  return { accumulate, norm: normGraph(trained), update, gradients, slots, frozen };
+  const { graph: update, slots, rates } = updateGraph(options);
+  const after = afterGraph(options.adapters ?? [], givenGradients(options));
+  return {
+    accumulate,
+    norm: normGraph(trained),
+    update,
+    ...(after === undefined ? {} : { after: after.graph }),
+    rates,
+    gradients,
+    slots: [...slots, ...(after?.states ?? [])],
+    frozen,
+  };
+}
+
+/** Gradients that the optimizer is given, clipped, by the names of parameters; undefined for those that are not trained. */
+function givenGradients({ trained }: LmGraphOptions): (graph: Graph, state: string) => Value | undefined {
+  const shapes = new Map(trained.map(({ name, shape }) => [name, shape]));
+  const clips = new Map<Graph, Value>();
+  return (graph, state) => {
+    const shape = shapes.get(state);
+    if (shape === undefined) return undefined;
+    const clip = clips.get(graph) ?? graph.feed(CLIP_FEED, { dtype: "float32", shape: [] });
+    clips.set(graph, clip);
+    return mul(stateIn(graph, gradientName(state), shape), clip);
+  };
 }
 
 function gradientName(parameter: string): string {
@@ -96,9 +132,14 @@ function accumulateGraph(options: LmGraphOptions): { graph: Graph; frozen: strin
     ...(options.adapt === undefined ? {} : { adapt: options.adapt(seed) }),
   };
   const wanted = trained.map(({ name, shape }) => stateIn(graph, name, shape));
-  const hidden = model.hidden(tracing, wholeSequence(graph, model, { checkpoint }));
+  const whole = wholeSequence(graph, model, { checkpoint });
+  const hidden = model.hidden(tracing, adaptedSequence(tracing, model, whole, options.adapters ?? [], seed));
   const { loss, gradients } = headLoss(tracing, model, hidden, wanted, chunks);
-  graph.output("loss", loss);
+  const keep = graph.feed(KEEP_FEED, { dtype: "float32", shape: [] });
+  const penalty = penaltyOf(options.adapters ?? [], tracing);
+  // Once in a step, not once in a micro-batch.
+  const penalised = penalty === undefined ? undefined : mul(penalty, sub(scalar(graph, 1), keep));
+  graph.output("loss", penalised === undefined ? loss : add(loss, penalised));
 
   const read = new Set(reachable(graph, [hidden]).flatMap(({ inputs }) => inputs));
   const below = wanted.filter((value) => read.has(value));
@@ -108,11 +149,18 @@ function accumulateGraph(options: LmGraphOptions): { graph: Graph; frozen: strin
     const [head, blocks] = [gradients.get(value), total.get(value)];
     if (head !== undefined) total.set(value, blocks === undefined ? head : add(blocks, head));
   }
+  if (penalised !== undefined) {
+    const inPenalty = new Set(reachable(graph, [penalised]).flatMap(({ inputs }) => inputs));
+    const held = wanted.filter((value) => inPenalty.has(value));
+    grad(penalised, held).forEach((gradient, i) => {
+      const sum = total.get(held[i]!);
+      total.set(held[i]!, sum === undefined ? gradient : add(sum, gradient));
+    });
+  }
   const still = wanted.filter((value) => !total.has(value)).map(({ name }) => name);
   if (still.length > 0) {
     throw new ConfigError({ where: "trainable", what: "the loss does not depend on it", got: listed(still) });
   }
-  const keep = graph.feed(KEEP_FEED, { dtype: "float32", shape: [] });
   trained.forEach(({ name, shape }, i) => {
     const sum = stateIn(graph, gradientName(name), shape);
     graph.update(sum, add(mul(sum, keep), total.get(wanted[i]!)!));
@@ -128,18 +176,21 @@ function normGraph(trained: readonly ParameterSpec[]): Graph {
   return graph;
 }
 
-function updateGraph({ trained, optimizerOf }: LmGraphOptions): { graph: Graph; slots: ParameterState[] } {
+function updateGraph(options: LmGraphOptions): { graph: Graph; slots: ParameterState[]; rates: number[] } {
+  const { trained, optimizerOf, rateOf = () => 1, adapters = [] } = options;
   const graph = new Graph();
+  const places = placesOf(adapters);
+  const rates = new Set<number>();
   const clip = graph.feed(CLIP_FEED, { dtype: "float32", shape: [] });
   const scalars = new Map<string, Value>();
   const slots: ParameterState[] = [];
   for (const spec of trained) {
     const { name, shape } = spec;
     const optimizer = optimizerOf(spec);
-    for (const scalarName of optimizer.scalars) {
-      if (!scalars.has(scalarName)) {
-        scalars.set(scalarName, graph.feed(SCALAR_FEED + scalarName, { dtype: "float32", shape: [] }));
-      }
+    const rate = rateOf(spec);
+    rates.add(rate);
+    for (const key of optimizer.scalars.map((scalarName) => scalarFeed(scalarName, rate))) {
+      if (!scalars.has(key)) scalars.set(key, graph.feed(key, { dtype: "float32", shape: [] }));
     }
     graph.scope(`optimizer.${name}`, () => {
       const states = Object.fromEntries(
@@ -151,13 +202,21 @@ function updateGraph({ trained, optimizerOf }: LmGraphOptions): { graph: Graph; 
       const parameter = stateIn(graph, name, shape);
       const next = optimizer.update({
         parameter,
-        gradient: mul(stateIn(graph, gradientName(name), shape), clip),
+        gradient: gradientAt(places.get(name), mul(stateIn(graph, gradientName(name), shape), clip), {
+          graph,
+          parameter: (state, size) => stateIn(graph, state, size),
+        }),
         slots: states,
-        scalars: Object.fromEntries(optimizer.scalars.map((key) => [key, scalars.get(key)!])),
+        scalars: Object.fromEntries(optimizer.scalars.map((key) => [key, scalars.get(scalarFeed(key, rate))!])),
       });
       graph.update(parameter, next.parameter);
       for (const slot of optimizer.slots) graph.update(states[slot]!, next.slots[slot]!);
     });
   }
-  return { graph, slots };
+  return { graph, slots, rates: [...rates] };
+}
+
+/** Name of the feed of an optimizer's scalar, for parameters with this multiple of the learning rate. */
+export function scalarFeed(scalarName: string, rate: number): string {
+  return rate === 1 ? SCALAR_FEED + scalarName : `${SCALAR_FEED}${scalarName}/rate ${rate}`;
 }

@@ -1,13 +1,15 @@
 /** Runs the steps of a language model: accumulates micro-batches, looks at the numbers, and only then updates. */
+import type { Adapter } from "../adapters/adapter.ts";
 import { NumericError } from "../errors.ts";
 import { supervisedFeeds, type SupervisedRows } from "../lm/rows.ts";
 import { sequenceFeeds } from "../lm/sequence.ts";
 import type { CausalLm } from "../models/causal-lm.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { CompileOptions, Device, Executable, Feeds, Tensor } from "../runtime/runtime.ts";
-import { CLIP_FEED, KEEP_FEED, type LmGraphs } from "./lm-graphs.ts";
+import { CLIP_FEED, KEEP_FEED, type LmGraphs, scalarFeed } from "./lm-graphs.ts";
+import { afterOnHost } from "./method-steps.ts";
 import { scalarTensor, type StepperState, stepSeed, zeroTensor } from "./stepper.ts";
-import { SCALAR_FEED, SEED_FEED } from "./training-graph.ts";
+import { SEED_FEED } from "./training-graph.ts";
 
 export interface LmStepperOptions {
   readonly model: CausalLm;
@@ -19,6 +21,9 @@ export interface LmStepperOptions {
   /** Seed of everything random in the graph, such as dropout. */
   readonly seed: number;
   readonly compile: CompileOptions;
+  /** Those that the graphs were made with, and the length of the run, for what their methods do after a step. */
+  readonly adapters?: readonly Adapter[];
+  readonly totalSteps?: number;
   /** Goes on where a run was when {@link LmStepper.state} was taken. */
   readonly resume?: StepperState;
 }
@@ -38,6 +43,7 @@ export class LmStepper {
   readonly #accumulate: Executable;
   readonly #norm: Executable;
   readonly #update: Executable;
+  readonly #after: Executable | undefined;
   readonly #seed: number;
   readonly #usesSeed: boolean;
   #step: number;
@@ -46,8 +52,9 @@ export class LmStepper {
     device: Device,
     graphs: LmGraphs,
     options: LmStepperOptions,
-    [accumulate, norm, update]: readonly [Executable, Executable, Executable],
+    [accumulate, norm, update, after]: readonly [Executable, Executable, Executable, Executable | undefined],
   ) {
+    this.#after = after;
     this.#device = device;
     this.#graphs = graphs;
     this.#options = options;
@@ -71,7 +78,8 @@ export class LmStepper {
     const accumulate = await device.compile(graphs.accumulate, compile);
     const norm = await device.compile(graphs.norm);
     const update = await device.compile(graphs.update);
-    return new LmStepper(device, graphs, options, [accumulate, norm, update]);
+    const after = graphs.after === undefined ? undefined : await device.compile(graphs.after);
+    return new LmStepper(device, graphs, options, [accumulate, norm, update, after]);
   }
 
   /** Steps taken. */
@@ -101,7 +109,13 @@ export class LmStepper {
     }
     const gradNorm = Number((await this.#norm.run({})).grad_norm!.data[0]);
     if (!Number.isFinite(gradNorm)) throw notFinite(`step ${step}`, "norm of the gradients", gradNorm, learningRate);
-    await this.#update.run(this.#updateFeeds(step, learningRate, gradNorm));
+    const clip = this.#clip(gradNorm);
+    await this.#update.run({ ...clip, ...this.#scalarFeeds(step, learningRate) });
+    if (this.#after !== undefined) {
+      const outputs = await this.#after.run(clip);
+      const { adapters = [], totalSteps = Infinity } = this.#options;
+      await afterOnHost(this.#device, adapters, outputs, { step, totalSteps });
+    }
     this.#step = step;
     return { loss, gradNorm, supervised };
   }
@@ -116,20 +130,30 @@ export class LmStepper {
     };
   }
 
-  #updateFeeds(step: number, learningRate: number, gradNorm: number): Feeds {
-    const { optimizers, maxGradNorm } = this.#options;
+  #clip(gradNorm: number): Feeds {
+    const { maxGradNorm } = this.#options;
     const clip = maxGradNorm > 0 ? Math.min(1, maxGradNorm / (gradNorm + 1e-6)) : 1;
-    const feeds: Record<string, Tensor> = { [CLIP_FEED]: scalarTensor("float32", clip) };
-    for (const optimizer of optimizers) {
-      const values = optimizer.scalarsAt(step, learningRate);
-      for (const name of optimizer.scalars) feeds[SCALAR_FEED + name] = scalarTensor("float32", values[name]!);
+    return { [CLIP_FEED]: scalarTensor("float32", clip) };
+  }
+
+  #scalarFeeds(step: number, learningRate: number): Feeds {
+    const known = new Set(this.#graphs.update.inputs.map(({ value }) => value.name));
+    const feeds: Record<string, Tensor> = {};
+    for (const optimizer of this.#options.optimizers) {
+      for (const rate of this.#graphs.rates) {
+        const values = optimizer.scalarsAt(step, rate * learningRate);
+        for (const name of optimizer.scalars) {
+          const feed = scalarFeed(name, rate);
+          if (known.has(feed)) feeds[feed] = scalarTensor("float32", values[name]!);
+        }
+      }
     }
     return feeds;
   }
 
   /** Frees what was compiled, and the gradients. Parameters and optimizer states stay on the device. */
   async dispose(): Promise<void> {
-    for (const executable of [this.#accumulate, this.#norm, this.#update]) await executable.dispose();
+    for (const executable of [this.#accumulate, this.#norm, this.#update, this.#after]) await executable?.dispose();
     for (const { name } of this.#graphs.gradients) await this.#device.free(name);
   }
 }

@@ -5,6 +5,7 @@ import { adapterHook, resolveParameter } from "../adapters/adapter.ts";
 import type { Settings } from "../config/derive.ts";
 import { scheduleOf, stepsOf } from "../config/schedule.ts";
 import { NumericError } from "../errors.ts";
+import { virtualTokens } from "../lm/adapted-sequence.ts";
 import { supervisedRows, type SupervisedRows } from "../lm/rows.ts";
 import { countElements } from "../nn/module.ts";
 import type { Schedule } from "../optim/schedule.ts";
@@ -12,6 +13,7 @@ import { diagnose } from "./diagnose.ts";
 import { headChunks } from "./head-chunks.ts";
 import { lmGraphs } from "./lm-graphs.ts";
 import { LmStepper, type LmStepResult } from "./lm-stepper.ts";
+import { placesOf, rateAt } from "./method-steps.ts";
 import { type Plan, type Position, stepsFrom, type StepRows } from "./plan.ts";
 import type { Row, RowSource } from "../data/row-source.ts";
 import { BestMetric } from "./run/best-metric.ts";
@@ -131,13 +133,16 @@ export class TrainingRun {
     const chunks = headChunks(settings.perDeviceTrainBatchSize * train.maxSupervised, model.vocabSize);
     const typicalSizes = { B: settings.perDeviceTrainBatchSize, T: TYPICAL_LENGTH, C: 128 };
     const { adapters } = trainable;
+    const places = placesOf(adapters);
     const graphs = lmGraphs({
       model,
       trained: trainable.trained,
       stateOf: resolveParameter(adapters, model.tied),
       ...(trainable.language.stored === undefined ? {} : { stored: trainable.language.stored }),
       ...(adapters.length === 0 ? {} : { adapt: (seed) => adapterHook(adapters, { seed }) }),
+      adapters,
       optimizerOf: (spec) => (decays(spec) ? decaying : plain),
+      rateOf: ({ name }) => rateAt(places.get(name), settings.learningRate),
       chunks,
       checkpoint: settings.gradientCheckpointing,
       typicalSizes,
@@ -151,6 +156,8 @@ export class TrainingRun {
       maxGradNorm: settings.maxGradNorm,
       seed: settings.seed,
       compile: { typicalSizes },
+      adapters,
+      totalSteps: plan.totalSteps,
       ...(resume === undefined ? {} : { resume: resume.stepper }),
     });
     const log = await RunLog.open({
@@ -240,10 +247,11 @@ export class TrainingRun {
   }
 
   async #step({ batches, position }: StepRows): Promise<void> {
-    const { settings, padId, callbacks } = this.#parts;
+    const { settings, padId, callbacks, trainable } = this.#parts;
     const progress = this.#progress;
+    const virtual = virtualTokens(trainable.adapters);
     const learningRate = settings.learningRate * this.#schedule(progress.globalStep);
-    const made = batches.map((rows) => ({ rows, batch: supervisedRows(rows, padId) }));
+    const made = batches.map((rows) => ({ rows, batch: supervisedRows(rows, padId, virtual) }));
     const useful = made.filter(({ batch }) => batch.rows.length > 0);
     progress.globalStep++;
     progress.position = position;
@@ -336,6 +344,7 @@ export class TrainingRun {
       async (dir) => {
         await trainable.save(dir);
         await alsoSave?.(dir);
+        if (!onlyModel) await trainable.saveStates?.(dir);
         if (onlyModel) await writeTrainerState(dir, state.trainer);
         else await writeTrainingState(dir, state);
       },

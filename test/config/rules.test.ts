@@ -38,7 +38,7 @@ const WRONG: readonly (readonly [string, RegExp])[] = [
   ["mask_history: true\ntrain_on_prompt: true", /mask_history: does not go with train_on_prompt/],
   ["stage: pt\ntrain_on_prompt: true", /train_on_prompt: has no meaning with stage: pt/],
   ["gradient_checkpointing: true\ndisable_gradient_checkpointing: true", /contradicts gradient_checkpointing/],
-  ["finetuning_type: full\nadapter_name_or_path: x", /adapter_name_or_path: .*lora only/],
+  ["finetuning_type: full\nadapter_name_or_path: x", /adapter_name_or_path: .*not trained with this finetuning_type/],
   ["adapter_name_or_path: x,y", /training goes on with one adapter: got x,y/],
   ["train_from_scratch: true", /expected finetuning_type: full/],
   ["do_train: false", /there is nothing to do/],

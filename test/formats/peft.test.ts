@@ -10,7 +10,7 @@ import { attach } from "../../src/adapters/adapter.ts";
 import { configure } from "../../src/adapters/settings.ts";
 import { lora, type LoraConfig } from "../../src/adapters/lora.ts";
 import type { Method } from "../../src/adapters/method.ts";
-import { ConfigError, FormatError } from "../../src/errors.ts";
+import { FormatError } from "../../src/errors.ts";
 import { loadAdapter, saveAdapter } from "../../src/formats/peft/index.ts";
 import { openSafetensors, type TensorToWrite, writeSafetensors } from "../../src/formats/safetensors/index.ts";
 import { interpDevice } from "../../src/runtime/interp.ts";
@@ -293,9 +293,15 @@ describe("saving", () => {
     await assert.rejects(saveAdapter(device, adapter, join(dir, "adapter_config.json", "below")), FormatError);
   });
 
-  it("refuses a method that PEFT does not have", async () => {
-    const method: Method<LoraConfig> = { ...lora, name: "no-such-method" };
+  it("writes a method that PEFT does not have under its own name", async () => {
+    const method: Method<LoraConfig> = { ...lora, name: "no-such-method", file: { type: "NO_SUCH_METHOD" } };
+    const device = interpDevice();
     const adapter = attach(mlpRig().model, method, {});
-    await assert.rejects(saveAdapter(interpDevice(), adapter, folder), ConfigError);
+    await initializeParameters(device, adapter.parameters, 1);
+    const dir = join(folder, "no-such-method");
+    await saveAdapter(device, adapter, dir);
+    const written = JSON.parse(await readFile(join(dir, "adapter_config.json"), "utf8")) as { peft_type: string };
+    assert.equal(written.peft_type, "NO_SUCH_METHOD");
+    await assert.rejects(loadAdapter(device, mlpRig().model, dir), /no such peft_type here/);
   });
 });

@@ -278,6 +278,7 @@ async function countTransfers(): Promise<unknown> {
     outputs: [...outputs].map(([name, output]) => ({ name, output, dtype: "float32" })),
     prepack: false,
     arena: false,
+    narrow: false,
   });
   for (let i = 0; i < 3; i++) {
     await engine.run(executable, { x: { dtype: "float32", shape: [], data: Float32Array.of(1) } }, { y: [] });

@@ -113,6 +113,7 @@ async function configured(
     model: config.modelNameOrPath,
     settings: {
       finetuningType: config.finetuningType,
+      peftConfig: config.peftConfig,
       rank: config.loraRank,
       alpha: config.loraAlpha,
       useRslora: config.useRslora,
@@ -142,6 +143,7 @@ function withFlags(
   const length = cutoffLen ?? given?.cutoffLength;
   return {
     finetuningType: full === true ? "full" : (given?.finetuningType ?? "lora"),
+    peftConfig: given?.peftConfig ?? null,
     useRslora: given?.useRslora ?? false,
     modulesToSave: given?.modulesToSave ?? [],
     ...(given?.freeze === undefined ? {} : { freeze: given.freeze }),

@@ -1,17 +1,19 @@
 /** Facts about a model: what it is, its layers by the names that `lora_target` takes, its tokenizer. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Adapter, attach } from "../../adapters/adapter.ts";
-import { lora } from "../../adapters/lora.ts";
+import type { Adapter } from "../../adapters/adapter.ts";
+import { trainsAdapter } from "../../config/methods.ts";
 import { loadTokenizer } from "../../data/text/index.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { openCheckpoint } from "../../formats/safetensors/index.ts";
 import { readModel } from "../../lm/causal-lm-model.ts";
 import { modelFiles } from "../../lm/file-identity.ts";
+import { adaptable, attachPeft } from "../../lm/peft-config.ts";
 import { trainableText } from "../../lm/trainable.ts";
 import type { CausalLm } from "../../models/causal-lm.ts";
 import { countElements, type Layer, type ParameterSpec } from "../../nn/module.ts";
 import { unfrozen, type FreezeSettings } from "../../train/freeze.ts";
+import { peftConfigOf } from "../../train/peft-config.ts";
 import { memoryPlan, type MemoryPlan } from "./memory-plan.ts";
 
 export interface LayerGroup {
@@ -65,7 +67,7 @@ export interface TokenizerFacts {
 }
 
 export interface TrainingFacts {
-  readonly finetuning_type: "lora" | "full" | "freeze";
+  readonly finetuning_type: string;
   readonly batch: number;
   readonly cutoff_len: number;
   readonly supervised: number;
@@ -79,7 +81,9 @@ export interface TrainingFacts {
 }
 
 export interface TrainingSettings {
-  readonly finetuningType: "lora" | "full" | "freeze";
+  readonly finetuningType: string;
+  /** Of other methods than lora, PEFT's settings. */
+  readonly peftConfig: Readonly<Record<string, unknown>> | null;
   readonly rank: number;
   readonly alpha: number;
   readonly useRslora: boolean;
@@ -172,14 +176,18 @@ function trainingFacts(model: CausalLm, defaultTargets: readonly string[], setti
   }
   let adapters: Adapter[] = [];
   let trained: readonly ParameterSpec[] = model.parameters;
-  if (finetuningType === "lora") {
-    const { parameters, layers, tied } = model;
-    const targetModules = target === "all" ? "all-linear" : target;
-    const adapter = attach({ parameters, layers, tied, defaultTargets }, lora, {
-      targetModules,
-      modulesToSave,
-      config: { r, alpha, useRslora },
+  if (trainsAdapter(finetuningType)) {
+    const asked = peftConfigOf({
+      finetuningType,
+      loraRank: r,
+      loraAlpha: alpha,
+      loraDropout: 0,
+      loraTarget: target === "all" ? "all" : [target].flat(),
+      useRslora,
+      additionalTarget: modulesToSave.length === 0 ? null : modulesToSave,
+      peftConfig: settings.peftConfig,
     });
+    const adapter = attachPeft(adaptable(model, defaultTargets), "default", asked);
     adapters = [adapter];
     trained = adapter.parameters;
   } else if (finetuningType === "freeze" && freeze !== undefined) {

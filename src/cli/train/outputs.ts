@@ -1,4 +1,5 @@
 /** The files of a finished run, besides its log: what was trained, how, and with which results. */
+import { takesLoraKeys } from "../../config/methods.ts";
 import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunConfig } from "../../config/read.ts";
@@ -71,6 +72,6 @@ function cardSettings({ config, totalSteps }: RunSummary): Parameters<typeof hyp
     warmupSteps: warmupSteps > 0 ? stepsOf(warmupSteps, totalSteps) : Math.ceil(warmupRatio * totalSteps),
     numTrainEpochs: config.numTrainEpochs,
     ...(config.maxSteps > 0 ? { maxSteps: config.maxSteps } : {}),
-    ...(config.finetuningType === "lora" ? { adapter } : {}),
+    ...(takesLoraKeys(config.finetuningType) ? { adapter } : {}),
   };
 }

@@ -10,6 +10,7 @@ import { unfrozen } from "../../train/freeze.ts";
 import type { TrainerCallback } from "../../train/run/events.ts";
 import { isEvalRow } from "../../train/run/log-rows.ts";
 import { tensorboardLog } from "../../train/run/tensorboard-log.ts";
+import { peftConfigOf } from "../../train/peft-config.ts";
 import { Trainer } from "../../train/trainer.ts";
 import type { TrainOutput } from "../../train/training-run.ts";
 import { configuredTemplate, openConfiguredDatasets, openTokenizer } from "../data/open-data.ts";
@@ -150,19 +151,7 @@ async function trainableOf(model: CausalLMModel, config: RunConfig, say: (line: 
     });
     return loaded.trainable();
   }
-  const peft = getPeftModel(
-    model,
-    {
-      peftType: "LORA",
-      r: config.loraRank,
-      loraAlpha: config.loraAlpha,
-      loraDropout: config.loraDropout,
-      useRslora: config.useRslora,
-      targetModules: config.loraTarget === "all" ? "all-linear" : config.loraTarget,
-      ...(config.additionalTarget === null ? {} : { modulesToSave: config.additionalTarget }),
-    },
-    { seed: config.seed },
-  );
+  const peft = getPeftModel(model, peftConfigOf(config), { seed: config.seed });
   return peft.trainable();
 }
 

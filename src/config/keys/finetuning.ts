@@ -1,6 +1,7 @@
 /** What is trained: the stage, the method and its settings. */
 import { honoured, inert, refused } from "../key.ts";
-import { bool, choice, float, int, maybe, names, namesOrAll, text } from "../type.ts";
+import { FINETUNING_TYPES } from "../methods.ts";
+import { bool, choice, float, int, maybe, names, namesOrAll, record, text } from "../type.ts";
 
 const OFT = "it goes with finetuning_type: oft, which is refused";
 const PISSA = "it goes with pissa_init, which is refused";
@@ -20,9 +21,14 @@ export const FINETUNING = {
     "sft: answers to prompts; pt: plain text",
   ),
   finetuning_type: honoured(
-    choice(["lora", "full", "freeze"], { oft: "OFT is not there yet" }),
+    choice<string>(FINETUNING_TYPES, { oft: "OFT is not there yet" }),
     "lora",
-    "lora: adapters; full: every weight; freeze: the weights of some layers",
+    "lora: adapters; full: every weight; freeze: the weights of some layers; or another method of `lowrank methods`",
+  ),
+  peft_config: honoured(
+    maybe(record),
+    null,
+    "settings of the method by their names in PEFT's adapter_config.json; they win over lora_*",
   ),
   lora_rank: honoured(int({ min: 1 }), 8, "rank of the adapters"),
   lora_alpha: honoured(maybe(float({ above: 0 })), null, "their scale is alpha / rank; null: alpha = 2 rank"),

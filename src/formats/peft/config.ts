@@ -4,6 +4,7 @@ import { BIAS_MODES, type BiasMode } from "../../adapters/copies.ts";
 import type { Method, RankConfig } from "../../adapters/method.ts";
 import { configure } from "../../adapters/settings.ts";
 import { configOn } from "../../adapters/patterns.ts";
+import { shortNames } from "../../adapters/targets.ts";
 import { FormatError, listed, LowrankError } from "../../errors.ts";
 import { type JsonObject, type JsonValue, shown } from "./json-object.ts";
 import { methodOf, peftType, peftTypes, readSettings, writeSettings } from "./methods.ts";
@@ -64,10 +65,29 @@ export function configText(
     revision: revision ?? null,
     target_modules: adapter.method.on === "model" ? null : adapter.targetModules,
     task_type: taskType ?? null,
+    ...overLacks(adapter),
     ...writeSettings(adapter.method as Method<object>, withSortedPatterns(adapter)),
     ...packed,
   };
-  return JSON.stringify(sorted(fields), null, 2);
+  const lacks = new Set<string>(adapter.method.file?.lacks);
+  const said = Object.entries(fields).filter(([key, value]) => !lacks.has(key) || !SAYS_NOTHING.has(value));
+  return JSON.stringify(sorted(Object.fromEntries(said)), null, 2);
+}
+
+/** Values of settings that every adapter has, when nothing was asked for. */
+const SAYS_NOTHING: ReadonlySet<JsonValue> = new Set([null, false, "none"]);
+
+/** The targets as PEFT's type can say them: it may know nothing of what narrows them. */
+function overLacks(adapter: Adapter): Record<string, JsonValue> {
+  const { method, model, targets, excludeModules, layersToTransform } = adapter;
+  const lacks = new Set<string>(method.file?.lacks);
+  const isNarrowed =
+    (excludeModules !== undefined && lacks.has("exclude_modules")) ||
+    (layersToTransform !== undefined && lacks.has("layers_to_transform"));
+  if (!isNarrowed) return {};
+  const layers = targets.map(({ layer }) => layer);
+  const narrowed = { exclude_modules: null, layers_to_transform: null, layers_pattern: null };
+  return { ...narrowed, target_modules: shortNames(model.layers, layers) };
 }
 
 function sorted<T>(fields: Readonly<Record<string, T>>): Record<string, T> {
@@ -100,11 +120,12 @@ export interface AdapterConfig {
 
 /**
  * @param more settings of the method on top of those of the file
+ * @param chosen name of the method, where the file need not say which of those with its `peft_type` it is
  * @throws FormatError naming everything that is wrong or cannot be honoured
  */
-export function readConfig(file: JsonObject, more: object): AdapterConfig {
+export function readConfig(file: JsonObject, more: object, chosen?: unknown): AdapterConfig {
   const type = file.get("peft_type");
-  const method = methodOf(file);
+  const method = methodOf(file, chosen);
   if (method === undefined) {
     throw new FormatError({
       where: file.path,

@@ -16,9 +16,11 @@ export function peftTypes(): string[] {
 }
 
 /** The method that a file is of; undefined if there is none with its `peft_type`. */
-export function methodOf(file: JsonObject): Method<object> | undefined {
+export function methodOf(file: JsonObject, chosen?: unknown): Method<object> | undefined {
   const type = file.get("peft_type");
   const candidates = METHODS.filter((method) => peftType(method) === type);
+  const named = candidates.find(({ name }) => name === chosen);
+  if (named !== undefined) return named;
   const claims = (method: Method<object>) => method.file?.claims?.((key) => file.peek(key));
   return (
     candidates.find((method) => claims(method) === true) ?? candidates.find((method) => claims(method) === undefined)

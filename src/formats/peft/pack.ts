@@ -1,5 +1,5 @@
 /** What a method is given that writes something else than its parameters as they are. */
-import { type Adapter, sharedValues } from "../../adapters/adapter.ts";
+import { type Adapter, afterStateName, sharedValues } from "../../adapters/adapter.ts";
 import type { PackCall } from "../../adapters/method.ts";
 import { EngineError } from "../../errors.ts";
 import { Graph } from "../../ir/graph.ts";
@@ -8,19 +8,21 @@ import type { Device } from "../../runtime/runtime.ts";
 import { keyOf } from "./tensor-keys.ts";
 
 export function packCall(device: Device, adapter: Adapter): PackCall<object> {
-  const { config, targets, shared, method } = adapter;
+  const { config, targets, shared, method, name } = adapter;
+  const read = async (state: string) => {
+    try {
+      return Float32Array.from((await device.read(state)).data as Float32Array);
+    } catch (error) {
+      if (error instanceof EngineError) return undefined;
+      throw error;
+    }
+  };
   return {
     config,
     targets,
     shared,
-    async read(state) {
-      try {
-        return Float32Array.from((await device.read(state)).data as Float32Array);
-      } catch (error) {
-        if (error instanceof EngineError) return undefined;
-        throw error;
-      }
-    },
+    read,
+    readAfter: ({ layer }, state) => read(afterStateName(name, layer, state)),
     async compute(build) {
       const graph = new Graph();
       const parameter = (name: string, shape: readonly number[]) =>

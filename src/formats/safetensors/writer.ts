@@ -28,6 +28,8 @@ export interface TensorToWrite extends TensorLayout {
 export interface WriteOptions {
   /** `__metadata__` of the file. Transformers wants `{ format: "pt" }`. Default: none. */
   readonly metadata?: Readonly<Record<string, string>>;
+  /** Tensors are stored in the order in which they are given. Default: false, in the order of the reference. */
+  readonly keepOrder?: boolean;
 }
 
 /** A whole file under a temporary name. */
@@ -61,9 +63,9 @@ export async function writeSafetensors(
 export async function stageSafetensors(
   path: string,
   tensors: Iterable<TensorToWrite>,
-  { metadata = {} }: WriteOptions = {},
+  { metadata = {}, keepOrder = false }: WriteOptions = {},
 ): Promise<StagedFile> {
-  const sorted = [...tensors].sort(compareLayouts);
+  const sorted = keepOrder ? [...tensors] : [...tensors].sort(compareLayouts);
   const header = encodeHeader(sorted, metadata, path);
   return stageFile(path, async (write) => {
     await write(header);

@@ -6,10 +6,11 @@
  * Emitted as x + 0 · isNaN(first element of the dependency): no optimizer can remove it, and it stays exact when the
  * dependency is not finite.
  */
-import type { DType } from "../dtype.ts";
+import { type DType, isFloat } from "../dtype.ts";
 import { apply, type Value } from "../graph.ts";
 import { onnxElementType } from "../onnx-types.ts";
 import type { Op, OnnxEmitter } from "../op.ts";
+import { emitZeroAfter } from "./encoding.ts";
 
 /** Types without a kernel for sums on CPU, and a type that holds their values. */
 const CARRIER: Partial<Record<DType, DType>> = {
@@ -29,6 +30,14 @@ export const afterOp: Op = {
     const [x, dependency] = node.inputs;
     const { dtype } = node.outputTypes[0]!;
     const carrier = CARRIER[dtype] ?? dtype;
+    const sizes = node.outputTypes[0]!.shape.map(({ size }) => size);
+    const isKnown = sizes.length > 0 && sizes.every((size) => size !== undefined);
+    if (carrier !== dtype && dtype !== "uint32" && isFloat(node.inputTypes[1]!.dtype) && isKnown) {
+      // A frozen weight in a narrow type: a view that waits takes no memory.
+      const dims = emit.node("Add", [emit.constant("int64", sizes), emitZeroAfter(emit, dependency!)]);
+      emit.node("Reshape", [x!, dims], {}, node.outputs[0]);
+      return;
+    }
     const zero = emit.constant("int64", [0]);
     const one = emit.constant("int64", [1]);
     const flat = emit.node("Reshape", [dependency!, emit.constant("int64", [-1])]);

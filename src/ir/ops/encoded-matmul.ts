@@ -20,13 +20,11 @@ import {
   type EncodedAttrs,
   evaluateEncoded,
   expectEncoded,
+  KERNELS,
 } from "./encoding.ts";
 import { matmulOp } from "./matmul.ts";
 
 export type EncodedMatmulAttrs = EncodedAttrs & { readonly transB: boolean };
-
-/** The engine's numbers of kinds of levels. */
-const KERNELS = { fp4: 0, nf4: 1 };
 
 export const encodedMatmulOp: Op<EncodedMatmulAttrs> = {
   name: "encodedMatmul",

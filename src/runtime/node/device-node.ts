@@ -153,6 +153,7 @@ class OrtDevice implements Device {
       })),
       prepack: options.prepack ?? false,
       arena: options.arena ?? false,
+      narrow: graph.inputs.some(({ value: { name, type } }) => weights.has(name) && type.dtype !== "float32"),
       ...(options.optimizedModelPath === undefined ? {} : { optimizedModelPath: options.optimizedModelPath }),
     };
     return { executable: (await this.#ask({ type: "compile", compiled })) as number, lowered };

@@ -36,6 +36,8 @@ export interface CompiledModel {
   readonly outputs: readonly { readonly output: string; readonly name: string; readonly dtype: DType }[];
   readonly prepack: boolean;
   readonly arena: boolean;
+  /** Some constants are frozen weights in other types than float32: nothing that is computed of them may be kept. */
+  readonly narrow: boolean;
   readonly optimizedModelPath?: string;
 }
 

@@ -7,6 +7,7 @@ import type { EngineOptions, OutputLocations } from "./protocol-node.ts";
 interface SessionSettings {
   readonly prepack?: boolean;
   readonly arena?: boolean;
+  readonly narrow?: boolean;
   readonly optimizedModelPath?: string;
   /** Of the outputs, by name. Default: in memory. */
   readonly locations?: OutputLocations | undefined;
@@ -14,6 +15,11 @@ interface SessionSettings {
 
 /** What the engine says when a node has no kernel, before and after it has looked for another device. */
 const NO_KERNEL = /assigned to the default CPU EP|Provider type for .* is not set|Could not find an implementation/;
+/**
+ * The first would merge recomputed nodes with the first ones, and undo checkpointing. Folding constants would compute the
+ * float32 values of narrow weights at load, and keep them.
+ */
+const DISABLED = ["CommonSubexpressionElimination"];
 const NO_GPU = /Failed to get a WebGPU (adapter|device)/;
 const NO_CUDA = /ExecutionProvider_Cuda|cudaError|CUDA failure|no CUDA-capable device/i;
 
@@ -21,7 +27,7 @@ const NO_CUDA = /ExecutionProvider_Cuda|cudaError|CUDA failure|no CUDA-capable d
 export async function openSession(
   model: Uint8Array,
   { device, threads }: EngineOptions,
-  { prepack = false, arena = false, optimizedModelPath, locations }: SessionSettings,
+  { prepack = false, arena = false, narrow = false, optimizedModelPath, locations }: SessionSettings,
 ): Promise<InferenceSession> {
   try {
     return await InferenceSession.create(model, {
@@ -41,8 +47,7 @@ export async function openSession(
           // On a GPU nothing may run on the CPU unnoticed.
           disable_cpu_ep_fallback: device === "webgpu" ? "1" : "0",
         },
-        // It would merge recomputed nodes with the first ones, and undo checkpointing.
-        optimization: { disable_specified_optimizers: "CommonSubexpressionElimination" },
+        optimization: { disable_specified_optimizers: (narrow ? [...DISABLED, "ConstantFolding"] : DISABLED).join(";") },
       },
     });
   } catch (cause) {

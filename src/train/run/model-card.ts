@@ -2,6 +2,7 @@
  * `README.md` of a trained model: the front matter by which the Hub knows it, as PEFT and transformers write it, the
  * settings, the results, and how to use the model.
  */
+import { trainsAdapter } from "../../config/methods.ts";
 import { join } from "node:path";
 import { replaceFile } from "./durable-file.ts";
 import { type EvalRow, isEvalRow, isTrainRow, type LogRow } from "./log-rows.ts";
@@ -15,7 +16,7 @@ export interface ModelCardOptions {
   /** License of the base model as the Hub abbreviates it, such as `apache-2.0`. Default: not said. */
   readonly license?: string;
   /** Kind of training. An adapter is PEFT's, whole weights are transformers'. */
-  readonly finetuningType: "lora" | "full" | "freeze";
+  readonly finetuningType: string;
   /** Names of the data sets. */
   readonly datasets: readonly string[];
   /** See {@link hyperparameters}. */
@@ -96,11 +97,11 @@ export function hyperparameters(settings: CardSettings): Record<string, string |
 }
 
 function frontMatter({ name, baseModel, license, finetuningType }: ModelCardOptions): string {
-  const adapter = finetuningType === "lora";
+  const adapter = trainsAdapter(finetuningType);
   const relation = adapter ? "adapter" : "finetune";
   const tags = [
     ...(baseModel === undefined ? [] : [`base_model:${relation}:${baseModel}`]),
-    ...(adapter ? ["lora"] : []),
+    ...(adapter ? [finetuningType] : []),
     "generated_from_trainer",
     "lowrank",
     "transformers",
@@ -122,7 +123,8 @@ function frontMatter({ name, baseModel, license, finetuningType }: ModelCardOpti
 
 function usage({ finetuningType, baseModel }: ModelCardOptions): string {
   const here = "path/to/this/folder";
-  if (finetuningType !== "lora" || baseModel === undefined) return fenced("bash", [`npx lowrank chat --model ${here}`]);
+  if (!trainsAdapter(finetuningType) || baseModel === undefined)
+    return fenced("bash", [`npx lowrank chat --model ${here}`]);
   return [
     fenced("bash", [`npx lowrank chat --model ${baseModel} --adapter ${here}`]),
     "The files are PEFT's, so that Python reads them too:",
