@@ -21,9 +21,12 @@ export const FINETUNING = {
     "sft: answers to prompts; pt: plain text",
   ),
   finetuning_type: honoured(
-    choice<string>(FINETUNING_TYPES, { oft: "OFT is not there yet" }),
+    {
+      ...choice<string>(FINETUNING_TYPES, { oft: "OFT is not there yet" }),
+      expected: '"lora", "full", "freeze" or another name in the table of `lowrank methods`',
+    },
     "lora",
-    "lora: adapters; full: every weight; freeze: the weights of some layers; or another method of `lowrank methods`",
+    "lora: adapters; full: every weight; freeze: the weights of some layers; others: `lowrank methods`",
   ),
   peft_config: honoured(
     maybe(record),
