@@ -41,7 +41,7 @@ export class MersenneTwister {
     return (y ^ (y >>> 18)) >>> 0;
   }
 
-  /** float32 numbers from [from, to), in float32 arithmetic. */
+  /** float32 numbers from [from, to). The product and the sum are rounded once, as by a fused multiplication and addition. */
   uniform(length: number, from: number, to: number): Float32Array {
     const start = Math.fround(from);
     const width = Math.fround(Math.fround(to) - start);
