@@ -44,7 +44,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   optim: CORE,
   data: [...LEAVES, "formats/safetensors"],
   figures: ["errors"],
-  config: ["errors", "nearest", "optim", "adapters"],
+  config: ["errors", "nearest", "optim", "adapters", "quant"],
   formats: [...CORE, ...BELOW_TRAIN],
   hub: [...LEAVES, "data", "formats/safetensors"],
   lm: [...CORE, ...BELOW_TRAIN, ...FORMATS, "hub"],

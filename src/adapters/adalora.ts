@@ -36,7 +36,7 @@ import type { AdaptedLayer } from "./adapter.ts";
 import { dropped } from "./lora.ts";
 import { OFF, UNSUPPORTED, WITHOUT_EFFECT } from "./lora-file.ts";
 import type { AfterHostCall, AfterUpdateCall, Method, PackCall, PackedAdapter } from "./method.ts";
-import { finite, flag, integer, oneOf, optional, probability, type Setting, type Settings, shownValue } from "./settings.ts";
+import { finite, flag, integer, oneOf, optional, probability, type Setting, type Settings, shownValue, trainingOnly } from "./settings.ts";
 
 export interface AdaLoraConfig {
   /** Triplets of every layer at the start. Default: 12. */
@@ -111,7 +111,9 @@ export const adalora: Method<AdaLoraConfig> = {
       // Names of other starts are LoRA's: PEFT takes them for true.
       read: (value) => (value === false ? false : undefined),
     },
-    orthogonality: oneOf(undefined, "mean", "mean: PEFT's penalty; squared: the paper's", PENALTIES),
+    orthogonality: trainingOnly(
+      oneOf("orthogonality", "mean", "form of the penalty; mean: PEFT's; squared: the paper's", PENALTIES),
+    ),
   } satisfies Settings<AdaLoraConfig>,
 
   file: {
@@ -120,13 +122,14 @@ export const adalora: Method<AdaLoraConfig> = {
     also: ({ tinit, tfinal, totalStep }) => ({
       ...OFF,
       alpha_pattern: {},
+      loftq_config: {},
       lora_bias: false,
       r: 8,
       use_rslora: false,
       ...(totalStep === null ? { total_step: unsaid(tinit, tfinal) } : {}),
     }),
     ignored: [...WITHOUT_EFFECT, "alpha_pattern", "lora_bias", "r", "use_rslora"],
-    refused: UNSUPPORTED,
+    refused: [...UNSUPPORTED, "loftq_config"],
     loaded: (config) =>
       config.totalStep === unsaid(config.tinit, config.tfinal) ? { ...config, totalStep: null } : config,
     pack,

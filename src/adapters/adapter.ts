@@ -92,9 +92,12 @@ export function attach<C extends object>(
   method: Method<C>,
   options: AttachOptions<C> = {},
 ): Adapter<C> {
-  const { name = "default", config = {}, modulesToSave = [], bias = "none", ensureWeightTying = false } = options;
+  const { name = "default", config = {}, bias = "none", ensureWeightTying = false } = options;
   const { excludeModules, layersToTransform, layersPattern } = options;
   const configured = configure(method, config as Partial<C>);
+  const modulesToSave = [
+    ...new Set([...(options.modulesToSave ?? []), ...(method.modulesToSave?.(model, configured) ?? [])]),
+  ];
   const targetModules =
     options.targetModules ?? method.defaultTargets?.(model, configured) ?? model.defaultTargets ?? "all-linear";
   if (!BIAS_MODES.includes(bias)) {
@@ -102,8 +105,27 @@ export function attach<C extends object>(
   }
   checkModules(model, modulesToSave);
   const modules = copiedModules(model, { name, bias, modulesToSave, ensureWeightTying });
+  if (method.on === "model" && options.targetModules !== undefined) {
+    throw new ConfigError({
+      where: "target_modules",
+      what: `${method.name} is put on the model as a whole, and has no targets`,
+      got: String(options.targetModules),
+      hint: "leave the setting out",
+    });
+  }
   if (method.on === "model" || method.on === "modules") {
-    const names = method.on === "model" ? [] : matchModules(model, targetModules);
+    if (layersToTransform !== undefined || layersPattern !== undefined) {
+      throw new ConfigError({
+        where: "layers_to_transform",
+        what: `${method.name} is not put on layers`,
+        ...(method.on === "modules" ? { hint: "put the numbers of the blocks into target_modules" } : {}),
+      });
+    }
+    const excludedModules = new Set(
+      method.on === "model" || excludeModules === undefined ? [] : matchModules(model, excludeModules),
+    );
+    const names =
+      method.on === "model" ? [] : matchModules(model, targetModules).filter((name) => !excludedModules.has(name));
     return adapterOn(model, [], method, {
       name,
       config: configured,

@@ -19,6 +19,14 @@ export interface AdaptableModel {
   readonly defaultTargets?: readonly string[];
   /** As in `config.json`, for defaults that depend on it. Default: not known. */
   readonly modelType?: string;
+  /** Sizes of a language model, as `CausalLm` has them. Default: it is none. */
+  readonly hiddenSize?: number;
+  readonly blocks?: number;
+  readonly heads?: number;
+  readonly kvHeads?: number;
+  readonly headDim?: number;
+  /** Where it was loaded from, and its tokenizer is. Default: not known. */
+  readonly nameOrPath?: string;
 }
 
 /** An adapter's own version of a parameter. Its `name` is that of its state. */

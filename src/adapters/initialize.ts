@@ -4,7 +4,7 @@ import type { Device } from "../runtime/runtime.ts";
 import { Random, streamOf } from "../random.ts";
 import { type AdaptedLayer, type Adapter, adapterStates } from "./adapter.ts";
 import type { Copy } from "./copies.ts";
-import type { MethodParameter, Start } from "./method.ts";
+import type { MethodParameter, SharedStartCall, Start } from "./method.ts";
 
 /** The weights of a base, for methods that start from them. */
 export interface BaseWeights {
@@ -12,21 +12,27 @@ export interface BaseWeights {
   read(parameter: string): Promise<Float32Array>;
   /** The values that a weight has after it was stored as this parameter is. Absent: they are stored as they are. */
   roundTrip?(parameter: string): ((weight: Float32Array) => Float32Array) | undefined;
+  /** Values of a parameter before it was stored in fewer bits. Absent: nobody knows them. */
+  original?(parameter: string): Promise<Float32Array>;
 }
+
+type Tokenize = NonNullable<SharedStartCall<object>["tokenize"]>;
 
 /**
  * Gives an adapter's parameters their starting values: those of the method are drawn, each from a stream of its own, by its
  * name, or made of the base's weights; copies have those of the base.
  * @param device with the base on it, if there are copies
  * @param base Default: its weights are states of the device
+ * @param tokenize for methods that start from a text. Default: they cannot
  */
 export async function initializeAdapter(
   device: Device,
   adapter: Adapter,
   seed: number,
   base: BaseWeights = statesOf(device, adapter),
+  tokenize?: Tokenize,
 ): Promise<void> {
-  await makeStates(device, adapter, base, seed, () => true);
+  await makeStates(device, adapter, base, seed, () => true, tokenize === undefined ? {} : { tokenize });
   for (const copy of new Map([...adapter.copies.values()].map((each) => [each.name, each])).values()) {
     if (copy.derived === true) continue;
     await device.write(copy.name, { dtype: "float32", shape: copy.shape, data: await base.read(copy.from) });
@@ -39,7 +45,7 @@ export async function deriveAdapter(
   adapter: Adapter,
   base: BaseWeights = statesOf(device, adapter),
 ): Promise<void> {
-  await makeStates(device, adapter, base, 0, ({ derived }) => derived === true);
+  await makeStates(device, adapter, base, 0, ({ derived }) => derived === true, { isGiven: true });
 }
 
 /** Takes an adapter's states off a device. */
@@ -53,6 +59,7 @@ async function makeStates(
   base: BaseWeights,
   seed: number,
   wanted: (spec: MethodParameter | Copy) => boolean,
+  { isGiven = false, tokenize }: { readonly isGiven?: boolean; readonly tokenize?: Tokenize },
 ): Promise<void> {
   const { method, model, targets, shared, copies, config } = adapter;
   const random = (name: string) => new Random(seed, streamOf(name));
@@ -66,7 +73,7 @@ async function makeStates(
     const replaced = copies.get(target.layer.weight);
     const isReplaced = replaced?.derived === true && wanted(replaced);
     if (specs.length === 0 && !isReplaced) continue;
-    const start = await startOf(adapter, target, base, seed);
+    const start = await startOf(adapter, target, base, seed, isGiven ? device : undefined);
     for (const [parameter, spec] of specs) await write(spec, start?.values[parameter]);
     if (isReplaced)
       await device.write(replaced.name, { dtype: "float32", shape: replaced.shape, data: start!.weight! });
@@ -80,6 +87,7 @@ async function makeStates(
     layers,
     base: (parameter) => base.read(parameter),
     random: (parameter) => random(shared.get(parameter)?.name ?? parameter),
+    ...(tokenize === undefined ? {} : { tokenize }),
   });
   for (const [parameter, spec] of common) await write(spec, values?.[parameter]);
 }
@@ -89,14 +97,23 @@ async function startOf(
   { layer, config, states }: AdaptedLayer,
   base: BaseWeights,
   seed: number,
+  given: Device | undefined,
 ): Promise<Start | undefined> {
   const weight = model.tied?.[layer.weight] ?? layer.weight;
   const stored = base.roundTrip?.(weight);
+  const { original } = base;
   return method.start?.({
     layer,
     config,
     weight: () => base.read(weight),
     ...(stored === undefined ? {} : { stored }),
+    ...(original === undefined ? {} : { original: () => original(weight) }),
+    ...(given === undefined
+      ? {}
+      : {
+          given: async (parameter: string) =>
+            Float32Array.from((await given.read(states.get(parameter)!.name)).data as Float32Array),
+        }),
     random: (parameter) => new Random(seed, streamOf(states.get(parameter)?.name ?? parameter)),
   });
 }

@@ -3,7 +3,9 @@
  * that uses none of the variants that are not built.
  */
 import { ConfigError } from "../errors.ts";
+import type { LoftqConfig, LoraInit } from "./lora.ts";
 import { type JsonValue, shownValue } from "./settings.ts";
+import { findStart, startNamed } from "./starts/index.ts";
 
 /** Settings that change what an adapter computes, or which layers it is on. Anything but nothing is refused. */
 export const UNSUPPORTED = [
@@ -25,15 +27,14 @@ export const WITHOUT_EFFECT = [
   "corda_config",
   "eva_config",
   "fan_in_fan_out",
-  "loftq_config",
   "lora_ga_config",
   "megatron_config",
   "megatron_core",
   "qalora_group_size",
 ];
 
-/** Values of `init_lora_weights` that leave the weights of the base as they are. The others move a part of them. */
-const HARMLESS_INITS = ["gaussian", "eva", "orthogonal", "mica"];
+/** Starts that are not built and leave the weights of the base as they are. The others move a part of them. */
+const HARMLESS_INITS = ["eva", "mica"];
 
 /** Of variants that are not built, what PEFT writes when they are off. */
 export const OFF = {
@@ -43,7 +44,6 @@ export const OFF = {
   eva_config: null,
   kasa_config: null,
   layer_replication: null,
-  loftq_config: {},
   lora_ga_config: null,
   megatron_config: null,
   megatron_core: "megatron.core",
@@ -57,14 +57,25 @@ export const OFF = {
   velora_config: null,
 } as const satisfies Readonly<Record<string, JsonValue>>;
 
-/** @throws ConfigError for a start that the file does not hold */
-export function readInit(value: JsonValue): "random" | "gaussian" | undefined {
+/** @throws ConfigError for a start that is not built and changes the base */
+export function readInit(value: JsonValue): LoraInit | undefined {
   if (typeof value === "boolean") return value ? undefined : "random";
-  const name = typeof value === "string" ? value.toLowerCase() : "";
-  if (!HARMLESS_INITS.includes(name)) {
-    throw new ConfigError({
-      what: `init_lora_weights is ${shownValue(value)}: it changes the weights of the base, which this adapter then does not fit`,
-    });
-  }
-  return name === "gaussian" ? "gaussian" : undefined;
+  const name = typeof value === "string" ? value.toLowerCase() : value;
+  if (findStart(name) !== undefined) return name as LoraInit;
+  if (typeof name === "string" && HARMLESS_INITS.includes(name)) return undefined;
+  throw new ConfigError({
+    what: `init_lora_weights is ${shownValue(value)}: it changes the weights of the base, which this adapter then does not fit`,
+  });
+}
+
+export function writeInit(init: LoraInit): JsonValue {
+  return startNamed(init).wire ?? init;
+}
+
+/** `{ loftq_bits: 4, loftq_iter: 1 }`, or the same in camelCase. */
+export function readLoftq(value: JsonValue): LoftqConfig | undefined {
+  const { loftq_bits, loftqBits, bits, loftq_iter, loftqIter, iterations } = Object(value) as Record<string, unknown>;
+  const [wide, often] = [loftq_bits ?? loftqBits ?? bits, loftq_iter ?? loftqIter ?? iterations];
+  if (wide === undefined && often === undefined) return undefined;
+  return { bits: (wide ?? 4) as LoftqConfig["bits"], iterations: (often ?? 1) as number };
 }

@@ -1,9 +1,9 @@
 /**
  * LoRA: h = W x + s·B(A x), with W frozen, A [r, in], B [out, r] and s = alpha / r.
  *
- * Source: Hu et al. 2021, arXiv 2106.09685, §4.1; A starts random and B at zero, so that training starts from the base.
- * Its "random Gaussian" is PEFT's `gaussian`; the default is Kaiming-uniform, as in the authors' code and in PEFT.
- * rsLoRA (Kalajdzievski 2023, arXiv 2312.03732): s = alpha / √r.
+ * Source: Hu et al. 2021, arXiv 2106.09685, §4.1. How A and B start: adapters/starts; by default A random and B zero, so that
+ * training starts from the base. rsLoRA (Kalajdzievski 2023, arXiv 2312.03732): s = alpha / √r. LoRA+ (Hayou et al. 2024,
+ * arXiv 2402.12354): B learns faster than A by a ratio; groups as those of PEFT's `create_loraplus_optimizer`.
  *
  * Two forms compute the same: *activation* W x + s·B(A x), and *weight* (W + s·B A) x. The first never makes a matrix of
  * W's size; the second takes fewer operations when there are more rows than in·out / (in + out) (RunLoRA, arXiv
@@ -15,35 +15,54 @@
  * no dropout, as in PEFT. Layers that store W as [in, out] have the same A and B; their update is merged transposed.
  */
 import { ConfigError } from "../errors.ts";
-import type { Value } from "../ir/graph.ts";
 import { add } from "../ir/ops/add.ts";
-import { cast } from "../ir/ops/cast.ts";
-import { conv } from "../ir/ops/conv.ts";
-import { gather } from "../ir/ops/gather.ts";
-import { scalar } from "../ir/ops/constant.ts";
-import { less } from "../ir/ops/less.ts";
-import { matmul } from "../ir/ops/matmul.ts";
-import { mul } from "../ir/ops/mul.ts";
-import { randomUniform } from "../ir/ops/random-uniform.ts";
-import { reshape } from "../ir/ops/reshape.ts";
-import { transpose } from "../ir/ops/transpose.ts";
 import { elementCount, sizeOf } from "../ir/shape.ts";
-import { type Init, kaimingUniform, normal, uniform, zeros } from "../nn/init.ts";
-import { multiplyRows } from "../nn/linear.ts";
-import type { Layer, ParameterSpec } from "../nn/module.ts";
-import type { AdapterCall, Method, MethodFile, RankConfig } from "./method.ts";
-import { OFF, readInit, UNSUPPORTED, WITHOUT_EFFECT } from "./lora-file.ts";
+import { type Matrix, transposed } from "../linear-algebra/svd.ts";
+import type { LinearLayer } from "../nn/module.ts";
+import {
+  alongFeatures,
+  branchOf,
+  dropped,
+  factorParameters,
+  factorsOf,
+  INITIAL_A,
+  INITIAL_B,
+  scaled,
+  scaling,
+  updateOf,
+} from "./low-rank.ts";
+import type { AdapterCall, Method, MethodFile, RankConfig, Start, StartCall } from "./method.ts";
+import { OFF, readInit, readLoftq, UNSUPPORTED, WITHOUT_EFFECT, writeInit } from "./lora-file.ts";
 import { configOn } from "./patterns.ts";
-import { finite, flag, integer, oneOf, perLayer, probability, type Settings } from "./settings.ts";
+import {
+  finite,
+  flag,
+  integer,
+  oneOf,
+  optional,
+  perLayer,
+  probability,
+  type Setting,
+  type Settings,
+  shownValue,
+  trainingOnly,
+} from "./settings.ts";
+import { convertStarts } from "./starts/convert.ts";
+import { findStart, startNamed, STARTS } from "./starts/index.ts";
 
-/**
- * How A starts: `kaiming` U(-1/√in, 1/√in), PEFT's default; `gaussian` N(0, 1/r²), as PEFT's; `standard-normal` N(0, 1),
- * as in the CIFAR-10 demonstration. B starts at zero. `random`: A as `kaiming`, B U(-1/√r, 1/√r), so that nothing is zero:
- * PEFT's `init_lora_weights: false`, for tests.
- */
-export type LoraInit = (typeof INITS)[number];
+export { dropped, scaling } from "./low-rank.ts";
 
-const INITS = ["kaiming", "gaussian", "standard-normal", "random"] as const;
+/** How A and B start, by the names in adapters/starts. N is how many steps approximate PiSSA's decomposition. */
+export type LoraInit =
+  | "kaiming"
+  | "gaussian"
+  | "standard-normal"
+  | "random"
+  | "orthogonal"
+  | "pissa"
+  | `pissa_niter_${number}`
+  | "olora"
+  | "loftq";
 
 /** `auto` takes the form with the fewest operations for the typical number of rows. */
 export type LoraForm = (typeof FORMS)[number];
@@ -65,9 +84,53 @@ export interface LoraConfig extends RankConfig {
   readonly alphaPattern: Readonly<Record<string, number>>;
   /** Default: `kaiming`. */
   readonly init: LoraInit;
+  /** Of the start `loftq`. */
+  readonly loftqConfig: LoftqConfig;
+  /** LoRA+: the learning rate of B, and of vectors, is the run's times this. Default: null, the run's. */
+  readonly loraplusLrRatio: number | null;
+  /** LoRA+: the learning rate of adapters of embeddings. Default: 1e-6, as in PEFT. */
+  readonly loraplusLrEmbedding: number;
   /** Default: `activation`. Where another adapter comes first on a layer, `activation` whatever this says. */
   readonly form: LoraForm;
 }
+
+export interface LoftqConfig {
+  /** Of the simulated quantisation of a float32 base. Default: 4, NF4. */
+  readonly bits: 4 | 8;
+  /** T. Default: 1. */
+  readonly iterations: number;
+}
+
+const INIT: Setting<LoraInit> = {
+  wire: "init_lora_weights",
+  default: "kaiming",
+  about: "how A and B start",
+  problems: (name, value) =>
+    findStart(value) === undefined
+      ? [`${name} is ${shownValue(value)}, not one of ${STARTS.map((start) => start.name).join(", ")}`]
+      : [],
+  read: readInit,
+  write: writeInit,
+};
+
+const LOFTQ: Setting<LoftqConfig> = {
+  wire: "loftq_config",
+  default: { bits: 4, iterations: 1 },
+  about: "of the start loftq: bits of the simulated quantisation, and iterations",
+  problems(name, value) {
+    const { bits, iterations } = (value ?? {}) as Partial<LoftqConfig>;
+    return [
+      ...(bits === 4 || bits === 8 ? [] : [`${name}: bits is ${shownValue(bits)}, not 4 or 8`]),
+      ...(Number.isInteger(iterations) && iterations! >= 1
+        ? []
+        : [`${name}: iterations is ${shownValue(iterations)}, not an integer >= 1`]),
+    ];
+  },
+  read: readLoftq,
+  // As PEFT: nothing, unless it is asked for.
+  write: ({ bits, iterations }, config) =>
+    (config as Partial<LoraConfig> | undefined)?.init === "loftq" ? { loftq_bits: bits, loftq_iter: iterations } : {},
+};
 
 /** Settings that LoRA shares with methods made of it. */
 export const LORA_SETTINGS: Settings<LoraConfig> = {
@@ -78,12 +141,12 @@ export const LORA_SETTINGS: Settings<LoraConfig> = {
   loraBias: flag("lora_bias", false, "B has a bias"),
   rankPattern: perLayer("rank_pattern", "ranks of single layers", integer(undefined, 8, "")),
   alphaPattern: perLayer("alpha_pattern", "alphas of single layers", finite(undefined, 8, "")),
-  init: {
-    ...oneOf(undefined, "kaiming", "how A and B start", INITS),
-    wire: "init_lora_weights",
-    read: readInit,
-    write: (init) => (init === "gaussian" ? init : init !== "random"),
-  },
+  init: INIT,
+  loftqConfig: LOFTQ,
+  loraplusLrRatio: trainingOnly(optional(finite("loraplus_lr_ratio", 16, "LoRA+: the learning rate of B over that of A"))),
+  loraplusLrEmbedding: trainingOnly(
+    finite("loraplus_lr_embedding", 1e-6, "LoRA+: the learning rate of adapters of embeddings"),
+  ),
   form: oneOf(undefined, "activation", "the order of computing", FORMS),
 };
 
@@ -93,6 +156,8 @@ export const LORA_FILE = {
   also: () => OFF,
   ignored: WITHOUT_EFFECT,
   refused: UNSUPPORTED,
+  // A plain LoRA, whatever the start took from the base.
+  pack: convertStarts,
 } as const satisfies MethodFile<LoraConfig>;
 
 export const lora: Method<LoraConfig> = {
@@ -103,74 +168,29 @@ export const lora: Method<LoraConfig> = {
   file: LORA_FILE,
   gated: true,
 
-  check(config) {
-    const wrong: string[] = [];
-    const { dropout, form, loraBias, init } = config;
-    if (dropout > 0 && form === "weight") {
-      wrong.push(`form is "weight" with dropout ${dropout}: it has no input of A to drop elements of`);
-    }
-    if (loraBias && init === "gaussian")
-      wrong.push("loraBias is true with the gaussian start: PEFT would refuse the file");
-    // Patterns that are none are found now, and not at the first layer.
-    configOn(config, "");
-    return wrong;
-  },
-
-  parameters(layer, { r, init, loraBias }) {
-    if (layer.kind === "embedding") return embeddingParameters(layer, r, init, loraBias);
-    const kernel = layer.kind === "conv2d" ? layer.kernel : [];
-    if (layer.kind === "conv2d" && (layer.options.groups ?? 1) !== 1) {
-      throw new ConfigError({
-        where: layer.name,
-        what: "LoRA on a convolution in groups is not defined",
-        got: `${layer.options.groups} groups`,
-        hint: "leave this layer out of the targets",
-      });
-    }
-    const fanIn = layer.inFeatures * kernel.reduce((a, b) => a * b, 1);
-    const unit = kernel.map(() => 1);
-    const initialB = init === "random" ? uniform(1 / Math.sqrt(r)) : zeros;
-    return [
-      { name: "lora_A.weight", shape: [r, layer.inFeatures, ...kernel], init: initialA(init, r, fanIn) },
-      { name: "lora_B.weight", shape: [layer.outFeatures, r, ...unit], init: initialB },
-      ...(loraBias ? [{ name: "lora_B.bias", shape: [layer.outFeatures], init: initialB }] : []),
-    ];
-  },
+  check: checkLora,
+  parameters: factorParameters,
+  replacesWeight: ({ kind }, { init }) => kind === "linear" && startNamed(init).replacesWeight === true,
+  start: startLora,
+  rate: rateOf,
 
   forward(call) {
-    const { config, layer, x, parameters, gate } = call;
-    const [A, B, b] = matrices(parameters);
+    const { config, layer, x, parameters } = call;
     const s = scaling(config);
     if (chooseForm(call) === "weight") {
-      const y = call.apply(x, add(call.weight(), scaled(product(layer, B, A), s)));
-      return b === undefined ? y : add(y, scaled(alongFeatures(layer, b), s));
+      const { bias } = factorsOf(parameters);
+      const y = call.apply(x, add(call.weight(), scaled(updateOf(layer, parameters), s)));
+      return bias === undefined ? y : add(y, scaled(alongFeatures(layer, bias), s));
     }
-    // The gate goes where there is least to multiply: to the r columns between A and B.
-    const opened = (y: Value) => (gate === undefined ? y : mul(y, layer.kind === "conv2d" ? pixelGate(gate) : gate));
-    const BAx = (() => {
-      switch (layer.kind) {
-        case "linear":
-          return multiplyRows(opened(multiplyRows(dropped(call), A)), B);
-        case "conv2d":
-          return conv(opened(conv(dropped(call), A, layer.options)), B);
-        case "embedding": {
-          const columns = gather(A, reshape(x, [-1]), 1); // [r, rows]
-          const rows = multiplyRows(opened(transpose(columns, [1, 0])), B);
-          return reshape(rows, [...x.type.shape, layer.outFeatures]);
-        }
-      }
-    })();
-    const update = b === undefined ? BAx : add(BAx, opened(alongFeatures(layer, b)));
-    return add(call.previous(), scaled(update, s));
+    return add(call.previous(), scaled(branchOf(call, dropped(call)), s));
   },
 
   merged({ layer, config, parameters, weight }) {
-    const [A, B] = matrices(parameters);
-    return add(weight, scaled(product(layer, B, A), scaling(config)));
+    return add(weight, scaled(updateOf(layer, parameters), scaling(config)));
   },
 
   mergedBias({ layer, config, parameters, bias }) {
-    const [, , b] = matrices(parameters);
+    const { bias: b } = factorsOf(parameters);
     if (b === undefined) return undefined;
     if (bias === undefined) {
       throw new ConfigError({
@@ -187,6 +207,8 @@ export const lora: Method<LoraConfig> = {
       const values = parameters[name];
       return values !== undefined && Array.prototype.every.call(values, (value) => value === 0);
     };
+    // What the start took from the base is not in the file.
+    if (INITIAL_A in parameters || INITIAL_B in parameters) return false;
     if ("lora_embedding_A" in parameters) return isZero("lora_embedding_A") || isZero("lora_embedding_B");
     const hasNoBias = !("lora_B.bias" in parameters) || isZero("lora_B.bias");
     return hasNoBias && (isZero("lora_A.weight") || isZero("lora_B.weight"));
@@ -201,82 +223,74 @@ export function loraElements(
   return layers.reduce((sum, { inFeatures, outFeatures }) => sum + r * (inFeatures + outFeatures), 0);
 }
 
-/** s = alpha / r, or alpha / √r. */
-export function scaling({ r, alpha, useRslora }: Pick<LoraConfig, "r" | "alpha" | "useRslora">): number {
-  return alpha / (useRslora ? Math.sqrt(r) : r);
-}
-
-function embeddingParameters(layer: Layer, r: number, init: LoraInit, loraBias: boolean): ParameterSpec[] {
-  if (loraBias) {
-    throw new ConfigError({
-      where: layer.name,
-      what: "lora_bias is not defined on an embedding",
-      hint: "leave this layer out of the targets, or the setting out",
-    });
+/** What is wrong with settings that LoRA shares with methods made of it, in words. */
+export function checkLora(config: LoraConfig): string[] {
+  const wrong: string[] = [];
+  const { dropout, form, loraBias, init } = config;
+  const start = startNamed(init);
+  if (dropout > 0 && form === "weight") {
+    wrong.push(`form is "weight" with dropout ${dropout}: it has no input of A to drop elements of`);
   }
-  return [
-    { name: "lora_embedding_A", shape: [r, layer.inFeatures], init: init === "random" ? normal(1) : zeros },
-    { name: "lora_embedding_B", shape: [layer.outFeatures, r], init: normal(1) },
-  ];
-}
-
-function initialA(init: LoraInit, r: number, fanIn: number): Init {
-  switch (init) {
-    case "kaiming":
-    case "random":
-      return kaimingUniform(fanIn);
-    case "gaussian":
-      return normal(1 / r);
-    case "standard-normal":
-      return normal(1);
+  if (loraBias && typeof start.wire !== "boolean") {
+    wrong.push(`loraBias is true with the ${init} start: PEFT would refuse the file`);
   }
-}
-
-/** A, B and B's bias if there is one. */
-function matrices(parameters: Readonly<Record<string, Value>>): [Value, Value, Value | undefined] {
-  const embedded = parameters["lora_embedding_A"];
-  if (embedded !== undefined) return [embedded, parameters["lora_embedding_B"]!, undefined];
-  return [parameters["lora_A.weight"]!, parameters["lora_B.weight"]!, parameters["lora_B.bias"]];
-}
-
-/** B A, in the shape of the layer's weight. */
-function product(layer: Layer, B: Value, A: Value): Value {
-  switch (layer.kind) {
-    case "linear":
-      return layer.fanInFanOut === true ? matmul(A, B, { transA: true, transB: true }) : matmul(B, A);
-    case "embedding":
-      return matmul(A, B, { transA: true, transB: true });
-    case "conv2d": {
-      const r = A.type.shape[0]!;
-      const flat = matmul(reshape(B, [layer.outFeatures, r]), reshape(A, [r, -1]));
-      return reshape(flat, [layer.outFeatures, ...A.type.shape.slice(1)]);
-    }
+  if (config.loraplusLrRatio !== null && !(config.loraplusLrRatio > 0)) {
+    wrong.push(`loraplusLrRatio is ${config.loraplusLrRatio}, not above 0`);
   }
+  if (config.loraplusLrEmbedding < 0) wrong.push(`loraplusLrEmbedding is ${config.loraplusLrEmbedding}, not >= 0`);
+  wrong.push(...(start.check?.(config) ?? []));
+  // Patterns that are none are found now, and not at the first layer.
+  configOn(config, "");
+  return wrong;
 }
 
-/** A vector [out] that broadcasts along the axis of the layer's outputs. */
-function alongFeatures(layer: Layer, b: Value): Value {
-  return layer.kind === "conv2d" ? reshape(b, [1, layer.outFeatures, 1, 1]) : reshape(b, [1, layer.outFeatures]);
+/** A and B where they are made of the base's weight, or together. */
+export async function startLora(call: StartCall<LoraConfig>): Promise<Start> {
+  const { layer, config } = call;
+  const start = startNamed(config.init);
+  if (layer.kind !== "linear" || start.factors === undefined) return { values: {} };
+  const { stored } = call;
+  const made = await start.factors({
+    layer,
+    config,
+    scaling: scaling(config),
+    weight: async () => asMatrix(layer, await call.weight()),
+    async original() {
+      if (call.original !== undefined) return asMatrix(layer, await call.original());
+      throw new ConfigError({
+        where: layer.name,
+        what: `the start "${config.init}" needs the weight as it was before it was quantised`,
+        hint: "start from a checkpoint that is not quantised, and let the run quantise it",
+      });
+    },
+    ...(stored === undefined ? {} : { stored: (weight) => asMatrix(layer, stored(asStored(layer, weight))) }),
+    random: (parameter) => call.random(parameter),
+  });
+  const { A, B, weight } = made;
+  return {
+    values: { "lora_A.weight": A, "lora_B.weight": B, [INITIAL_A]: A, [INITIAL_B]: B },
+    ...(weight === undefined ? {} : { weight: asStored(layer, weight) }),
+  };
 }
 
-function pixelGate(gate: Value): Value {
-  return reshape(gate, [-1, 1, 1, 1]);
+/** Values of a layer's weight as W [out, in]. */
+export function asMatrix({ inFeatures, outFeatures, fanInFanOut }: LinearLayer, data: Float32Array): Matrix {
+  if (fanInFanOut !== true) return { rows: outFeatures, columns: inFeatures, data };
+  return { rows: outFeatures, columns: inFeatures, data: transposed({ rows: inFeatures, columns: outFeatures, data }) };
 }
 
-function scaled(x: Value, s: number): Value {
-  return s === 1 ? x : mul(x, scalar(x.graph, s));
+function asStored({ fanInFanOut }: LinearLayer, weight: Matrix): Float32Array {
+  return Float32Array.from(fanInFanOut === true ? transposed(weight) : weight.data);
 }
 
-/** x with elements set to 0 with probability p and the rest divided by 1 - p; x itself when not training. */
-export function dropped({
-  x,
-  config: { dropout: p },
-  random,
-}: Pick<AdapterCall<{ readonly dropout: number }>, "x" | "config" | "random">): Value {
-  if (p === 0 || random === undefined) return x;
-  const u = randomUniform(random.seed, { stream: random.stream, shape: x.type.shape });
-  const keep = cast(less(u, scalar(x.graph, 1 - p)), x.type.dtype);
-  return mul(x, mul(keep, scalar(x.graph, 1 / (1 - p))));
+/** LoRA+: parameters of embeddings, then B and vectors; those that are left have the run's. */
+export function rateOf(
+  { name, shape }: { readonly name: string; readonly shape: readonly number[] },
+  { loraplusLrRatio: ratio, loraplusLrEmbedding }: LoraConfig,
+): { readonly times: number } | { readonly fixed: number } | undefined {
+  if (ratio === null) return undefined;
+  if (name.startsWith("lora_embedding_")) return { fixed: loraplusLrEmbedding };
+  return name.startsWith("lora_B") || shape.length === 1 ? { times: ratio } : undefined;
 }
 
 function chooseForm({

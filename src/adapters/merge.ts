@@ -44,8 +44,11 @@ interface Recipe {
   readonly updates: readonly Update[];
 }
 
-/** @param parameter gives the values of the adapter's parameters */
-type Update = (value: Value, parameter: Tracing["parameter"]) => Value;
+/**
+ * @param parameter gives the values of the adapter's parameters
+ * @param base the value before any update
+ */
+type Update = (value: Value, parameter: Tracing["parameter"], base: Value) => Value;
 
 /**
  * The merged weights of a model, for a file or for {@link merge}. Updates of several adapters add up; copies that they bring
@@ -143,7 +146,7 @@ function updatesOf(adapters: readonly Adapter[], names: ReadonlySet<string>): Ma
         parameters: parameterValues({ parameter }, target),
         shared: sharedValues({ parameter }, adapter),
       });
-      add(layer.weight, (weight, parameter) => method.merged!({ ...values(parameter), weight }));
+      add(layer.weight, (weight, parameter, base) => method.merged!({ ...values(parameter), weight, base }));
       const bias = biasName(layer);
       if (mergesBias(adapter, target, names.has(bias))) {
         add(bias, (value, parameter) => method.mergedBias!({ ...values(parameter), bias: value }) ?? value);
@@ -198,7 +201,7 @@ async function updated(device: Device, base: Tensor, updates: readonly Update[])
   const start = graph.feed("base", { dtype: "float32", shape: shapeOf(base.shape) });
   graph.output(
     "merged",
-    updates.reduce((value, update) => update(value, statesOf(graph)), start),
+    updates.reduce((value, update) => update(value, statesOf(graph), start), start),
   );
   const executable = await device.compile(graph);
   try {

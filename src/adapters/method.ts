@@ -8,7 +8,7 @@ import type { CausalLm, Sequence } from "../models/causal-lm.ts";
 import type { Layer, LayerCall, ParameterSpec, Tracing } from "../nn/module.ts";
 import type { Random } from "../random.ts";
 import type { Tensor } from "../runtime/runtime.ts";
-import type { AdaptedLayer } from "./adapter.ts";
+import type { AdaptedLayer, Adapter } from "./adapter.ts";
 import type { AdaptableModel } from "./copies.ts";
 import type { Configurable, JsonValue } from "./settings.ts";
 import type { TargetModules } from "./targets.ts";
@@ -66,6 +66,8 @@ export interface Method<C extends object> extends Configurable<C> {
   shared?(call: SharedCall<C>): readonly MethodParameter[];
   /** Parameters of the base of which it trains copies, by their names: biases, norms. */
   copies?(model: AdaptableModel, config: C, layers: readonly Layer[]): readonly string[];
+  /** Modules of which it trains copies besides those that are asked for, as PEFT's `modules_to_save` and written as such. */
+  modulesToSave?(model: AdaptableModel, config: C): readonly string[];
   /** The adapter brings a frozen weight in the place of the layer's: the `weight` of {@link Start}. */
   replacesWeight?(layer: Layer, config: C): boolean;
   /** Starting values that depend on the base; parameters that it does not give start from their `init`. */
@@ -106,12 +108,36 @@ export interface Method<C extends object> extends Configurable<C> {
 
   /** A scalar that is added to the loss of every step. */
   penalty?(call: PenaltyCall<C>): Value;
-  /** The learning rate of a parameter, where it is not the run's. @param parameter name relative to its layer */
-  rate?(parameter: string, config: C): Rate | undefined;
+  /**
+   * The learning rate of a parameter, where it is not the run's.
+   * @param parameter its name is relative to its layer, or to the model; that of a copy is the one that it has in the base
+   */
+  rate?(parameter: Pick<ParameterSpec, "name" | "shape">, config: C): Rate | undefined;
   /** The gradient that the optimizer is given, made of the one that there is (clipped already). */
   gradient?(call: GradientCall<C>): Value;
   /** What happens after every step of the optimizer. */
   readonly afterStep?: AfterStep<C>;
+
+  /**
+   * How a new adapter goes on from that of an earlier task, which becomes a part of it. Absent: adapters that are there are
+   * trained themselves.
+   */
+  readonly follow?: Follow<C>;
+}
+
+export interface Follow<C extends object> {
+  /** The configuration of the new one. @throws ConfigError if the earlier one cannot become a part of it */
+  config(previous: Adapter, config: C): C;
+  /** Values of parameters on a layer that are not those of its start. */
+  values(call: FollowCall<C>): Promise<Readonly<Record<string, Float32Array>>>;
+}
+
+export interface FollowCall<C extends object> {
+  readonly target: AdaptedLayer<C>;
+  /** The same layer of the earlier adapter. */
+  readonly previous: AdaptedLayer;
+  /** Contents of a parameter of the earlier one, by its relative name. */
+  read(parameter: string): Promise<Float32Array>;
 }
 
 /** Of the run's own learning rate, or one beside it that follows the same schedule. */
@@ -131,6 +157,10 @@ export interface StartCall<C extends object> {
   weight(): Promise<Float32Array>;
   /** The values that a weight has after it was stored as the base's are. Undefined: they are stored as they are. */
   readonly stored?: (weight: Float32Array) => Float32Array;
+  /** The weight's values before they were stored, where that was in fewer bits. Absent: nobody knows them. */
+  original?(): Promise<Float32Array>;
+  /** Values of a parameter that came from a file. Absent: the adapter is a fresh one. */
+  given?(parameter: string): Promise<Float32Array>;
   /** A stream of its own for every layer and parameter. */
   random(parameter: string): Random;
 }
@@ -146,6 +176,11 @@ export interface SharedStartCall<C extends object> extends SharedCall<C> {
   /** Values of a parameter of the base. */
   base(parameter: string): Promise<Float32Array>;
   random(parameter: string): Random;
+  /**
+   * Tokens of a text, with those that the tokenizer puts around it. Absent: there is no tokenizer.
+   * @param tokenizer name or path; null: the base's own
+   */
+  readonly tokenize?: (text: string, tokenizer: string | null) => Promise<readonly number[]>;
 }
 
 /** A call of a layer, with the adapter's own parameters. */
@@ -188,11 +223,13 @@ export interface MergeCall<C extends object> {
   readonly config: C;
   readonly parameters: Readonly<Record<string, Value>>;
   readonly shared: Readonly<Record<string, Value>>;
-  /** The layer's weight W, as it is stored. */
+  /** The layer's weight W, as it is stored, with the adapters before this one merged into it. */
   readonly weight: Value;
+  /** W without them. */
+  readonly base: Value;
 }
 
-export interface BiasMergeCall<C extends object> extends Omit<MergeCall<C>, "weight"> {
+export interface BiasMergeCall<C extends object> extends Omit<MergeCall<C>, "weight" | "base"> {
   /** The layer's bias; undefined if it has none. */
   readonly bias: Value | undefined;
 }
@@ -272,6 +309,8 @@ export interface MethodFile<C extends object> {
   readonly type: string;
   /** Of several methods with this type: whether the settings of a file are this one's. Absent: those that no other claims. */
   claims?(get: (key: string) => JsonValue | undefined): boolean;
+  /** Its files are those of the method with this name, and read as such unless it is asked for by its own. */
+  readonly as?: string;
   /** What PEFT writes besides: of variants that are not there, their values when they are off. */
   also?(config: C): Readonly<Record<string, JsonValue>>;
   /**
@@ -287,8 +326,8 @@ export interface MethodFile<C extends object> {
   key?(layer: string | undefined, parameter: string): string;
   /** The configuration of an adapter that was read from a file, such as without what is dropped on saving. */
   loaded?(config: C): C;
-  /** What is written, where that is not the parameters as they are. */
-  pack?(call: PackCall<C>): Promise<PackedAdapter>;
+  /** What is written, where that is not the parameters as they are. Undefined: it is, of this adapter. */
+  pack?(call: PackCall<C>): Promise<PackedAdapter | undefined>;
 }
 
 export interface PackCall<C extends object> {

@@ -12,6 +12,11 @@ export interface Setting<T> {
   readonly default: T;
   /** What it means, in a line. */
   readonly about: string;
+  /**
+   * Configurations may say it by its name there, but files do not hold it: it is about training, and changes nothing about
+   * an adapter that is there. Default: false.
+   */
+  readonly trainingOnly?: true;
   /** What is wrong with a value, in words. @param name how the message calls the setting */
   problems(name: string, value: unknown): readonly string[];
   /**
@@ -20,8 +25,8 @@ export interface Setting<T> {
    * @throws ConfigError saying what is wrong, without a place
    */
   read?(value: JsonValue): T | undefined;
-  /** The value as a file has it. Absent: as it is. */
-  write?(value: T): JsonValue;
+  /** The value as a file has it. Absent: as it is. @param config all settings */
+  write?(value: T, config?: object): JsonValue;
 }
 
 export type Settings<C> = { readonly [K in keyof C]-?: Setting<C[K]> };
@@ -75,6 +80,11 @@ export function oneOf<const T extends string>(
   return setting(wire, byDefault, about, `one of ${values.join(", ")}`, (v) => values.includes(v as T));
 }
 
+/** Not empty. */
+export function text(wire: string | undefined, byDefault: string, about: string): Setting<string> {
+  return setting(wire, byDefault, about, "a text", (v) => typeof v === "string" && v !== "");
+}
+
 /** A setting that may be null, which is then its default. */
 export function optional<T>(inner: Setting<T>): Setting<T | null> {
   const { wire, about, read, write } = inner;
@@ -86,6 +96,11 @@ export function optional<T>(inner: Setting<T>): Setting<T | null> {
     ...(read === undefined ? {} : { read: (value: JsonValue) => read(value) }),
     write: (value) => (value === null ? null : (write?.(value) ?? (value as JsonValue))),
   };
+}
+
+/** A setting that files do not hold: see {@link Setting.trainingOnly}. */
+export function trainingOnly<T>(inner: Setting<T>): Setting<T> {
+  return { ...inner, trainingOnly: true };
 }
 
 /** Names, or a pattern for whole names. */

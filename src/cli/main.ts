@@ -5,10 +5,12 @@ import { Command, CommanderError } from "commander";
 import { LowrankError } from "../errors.ts";
 import { addChatCommand } from "./chat/command.ts";
 import { addBenchCommands } from "./bench/command.ts";
+import { addCompareCommand } from "./compare/command.ts";
 import { addDataCommand } from "./data/command.ts";
 import { addDemoCommands } from "./demo/command.ts";
 import { addExportCommand } from "./export/command.ts";
 import { addQuickstartCommand } from "./quickstart/command.ts";
+import { addStoragesCommand } from "./storages/command.ts";
 import { addTrainCommand } from "./train/command.ts";
 import { addInspectCommand } from "./inspect/command.ts";
 import { Interrupted } from "./interrupt.ts";
@@ -23,11 +25,13 @@ const program = new Command("lowrank")
   .exitOverride();
 addChatCommand(program);
 addBenchCommands(program);
+addCompareCommand(program);
 addDataCommand(program);
 addDemoCommands(program);
 addExportCommand(program);
 addInspectCommand(program);
 addQuickstartCommand(program);
+addStoragesCommand(program);
 addTrainCommand(program);
 
 // A reader that has seen enough, such as `head`, is not an error.

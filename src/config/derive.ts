@@ -14,6 +14,8 @@ interface Derived {
   /** A folder; true: the latest checkpoint in `outputDir`; null: start anew. */
   readonly resumeFromCheckpoint: string | true | null;
   readonly dataSeed: number;
+  /** Bytes of the optimizer's states that stay in memory; null: all. */
+  readonly optimizerMemoryBudget: number | null;
 }
 
 /** The finished configuration: every honoured key in camelCase, with nothing left open that other keys decide. */
@@ -70,6 +72,9 @@ export function derive(
       "packing: samples in a row do not see each other here, and their positions start anew (LLaMA-Factory's neat_packing)",
     );
   }
+  if (honoured.optim === "sgd" && honoured.optimizerMemoryBudget !== null) {
+    notes.push("optimizer_memory_budget: sgd keeps no states, so that there is nothing to page");
+  }
   const { exportDtype, inferDtype, metricForBestModel, resumeFromCheckpoint } = honoured;
   const settings: Settings = {
     ...honoured,
@@ -84,6 +89,7 @@ export function derive(
     greaterIsBetter: honoured.greaterIsBetter ?? false,
     resumeFromCheckpoint: resumeFromCheckpoint === false ? null : resumeFromCheckpoint,
     dataSeed: honoured.dataSeed ?? honoured.seed,
+    optimizerMemoryBudget: honoured.optimizerMemoryBudget ?? (honoured.optim.startsWith("paged_") ? 0 : null),
     exportDtype: exportDtype === "auto" ? inferDtype : exportDtype,
   };
   return { settings, problems, notes };

@@ -1,5 +1,14 @@
 /** Keys and values of a YAML or JSON text, with the lines they are in, and those of the command line. */
-import { type Document, isAlias, isMap, isScalar, LineCounter, type ParsedNode, parseDocument } from "yaml";
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  LineCounter,
+  type ParsedNode,
+  parseDocument,
+  type YAMLMap,
+} from "yaml";
 import type { Problem } from "../errors.ts";
 import type { Item } from "./settings.ts";
 import type { Given } from "./type.ts";
@@ -13,8 +22,22 @@ interface Items {
   readonly problems: readonly Problem[];
 }
 
+/** A key, and where its value is a list of keys itself, those. */
+export interface TreeItem extends Item {
+  readonly children?: readonly TreeItem[];
+}
+
+interface Tree extends Items {
+  readonly items: readonly TreeItem[] | undefined;
+}
+
 /** Every key, its value and its line. A key that is there twice is a problem, with both lines. */
 export function readItems(text: string, path: string): Items {
+  return readTree(text, path, 0);
+}
+
+/** The same with the keys inside of keys. @param depth how far down they are read */
+export function readTree(text: string, path: string, depth: number): Tree {
   // JSON may have tabs between its parts, and none inside of strings.
   const yaml = path.endsWith(".json") ? text.replaceAll("\t", " ") : text;
   const lines = new LineCounter();
@@ -31,10 +54,21 @@ export function readItems(text: string, path: string): Items {
     const where = `${path}:${lines.linePos(contents.range[0]).line}`;
     return { items: undefined, problems: [{ where, what: "is not a list of keys", hint: hintFor("", yaml) }] };
   }
+  return { items: keysOf(contents, { path, document, lines, problems }, depth), problems };
+}
 
-  const items = new Map<string, Item>();
+interface Reading {
+  readonly path: string;
+  readonly document: Document.Parsed;
+  readonly lines: LineCounter;
+  readonly problems: Problem[];
+}
+
+function keysOf(map: YAMLMap<ParsedNode, ParsedNode | null>, reading: Reading, depth: number): TreeItem[] {
+  const { path, document, lines, problems } = reading;
+  const items = new Map<string, TreeItem>();
   const firstLines = new Map<string, number>();
-  for (const { key, value } of contents.items) {
+  for (const { key, value } of map.items) {
     const { line } = lines.linePos(key.range[0]);
     const where = `${path}:${line}`;
     if (!isScalar(key) || key.value === "<<") {
@@ -54,10 +88,14 @@ export function readItems(text: string, path: string): Items {
     }
     firstLines.set(name, line);
     const given = valueOf(value, document);
-    if (given === undefined) problems.push({ where: `${where}: ${name}`, what: "refers to too many other values" });
-    else items.set(name, { name, where, ...given });
+    if (given === undefined) {
+      problems.push({ where: `${where}: ${name}`, what: "refers to too many other values" });
+      continue;
+    }
+    const inner = depth > 0 && isMap(value) ? { children: keysOf(value, reading, depth - 1) } : {};
+    items.set(name, { name, where, ...given, ...inner });
   }
-  return { items: [...items.values()], problems };
+  return [...items.values()];
 }
 
 /**

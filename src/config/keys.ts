@@ -1,6 +1,6 @@
 /**
  * Every key that a configuration may have: the argument names of LLaMA-Factory and of transformers' `TrainingArguments`,
- * and a few of our own (device, threads, offline, over_length, shuffle, export_dtype). Types, messages, `training_args.yaml`
+ * and a few of our own (device, threads, offline, over_length, shuffle, optimizer_memory_budget, export_dtype). Types, messages, `training_args.yaml`
  * and docs/configuration.md come from here.
  */
 import type { Key, Status } from "./key.ts";

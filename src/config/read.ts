@@ -40,7 +40,7 @@ export async function readRunConfig(
   overrides: readonly string[] = [],
   verb: Exclude<Verb, "trainer"> = "train",
 ): Promise<ReadConfig> {
-  const text = path === undefined ? "" : await readText(path);
+  const text = path === undefined ? "" : await readConfigText(path);
   return parseRunConfig(text, path, overrides, verb);
 }
 
@@ -85,7 +85,8 @@ export function validateArgs(args: TrainingArguments, hasEvalData = false): Sett
   return settled;
 }
 
-async function readText(path: string): Promise<string> {
+/** The text of a configuration. @throws ConfigError if there is no such file, or it is no text */
+export async function readConfigText(path: string): Promise<string> {
   let bytes: Uint8Array;
   try {
     const found = await stat(path);

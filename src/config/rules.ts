@@ -4,6 +4,7 @@ import { takesLoraKeys, trainsAdapter } from "./methods.ts";
 import type { Found, KeyProblem, Settings } from "./derive.ts";
 import { scheduleOf } from "./schedule.ts";
 import type { Context, Verb } from "./settings.ts";
+import { storageSettings } from "./storage.ts";
 
 interface RuleContext extends Context {
   readonly given: ReadonlySet<string>;
@@ -81,10 +82,26 @@ function checkMethod(settings: Settings, changed: ReadonlySet<string>, report: R
       hint: "merge the others with `lowrank export`, then train on the merged model",
     });
   }
+  checkStorage(settings, report);
   if (trainFromScratch && finetuningType !== "full") {
     report("train_from_scratch", "random weights that are not trained are of no use", {
       got: `finetuning_type: ${finetuningType}`,
       expected: "finetuning_type: full",
+    });
+  }
+}
+
+function checkStorage(settings: Settings, report: Report): void {
+  const { storage, quantizationBit, finetuningType } = settings;
+  if (storage !== null && quantizationBit !== null) {
+    report("storage", "says in another way what quantization_bit says", { got: storage, hint: "remove one of the two" });
+  }
+  const name = storageSettings(settings).storage ?? "float32";
+  if (name !== "float32" && !trainsAdapter(finetuningType)) {
+    report(storage === null ? "quantization_bit" : "storage", "weights that are stored so cannot be trained themselves", {
+      got: `finetuning_type: ${finetuningType}`,
+      expected: "finetuning_type: lora",
+      hint: "remove the line, or train an adapter",
     });
   }
 }

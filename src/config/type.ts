@@ -189,6 +189,23 @@ export function either<A, B>(first: Type<A>, second: Type<B>): Type<A | B> {
   };
 }
 
+const BYTE_UNITS: Readonly<Record<string, number>> = {
+  b: 1,
+  ...Object.fromEntries(["kb", "mb", "gb", "tb"].map((unit, i) => [unit, 1000 ** (i + 1)])),
+  ...Object.fromEntries(["kib", "mib", "gib", "tib"].map((unit, i) => [unit, 1024 ** (i + 1)])),
+};
+
+/** An amount of memory, in bytes. */
+export const byteCount: Type<number> = {
+  expected: "bytes, or an amount such as 512MB or 1.5GiB",
+  parse({ value }) {
+    const [, digits, unit] = /^\s*(.*?)\s*([kmgt]?i?b)?\s*$/i.exec(String(value)) ?? [];
+    const count = toNumber(typeof value === "number" ? value : digits);
+    const factor = unit === undefined ? 1 : BYTE_UNITS[unit.toLowerCase()];
+    return count === undefined || factor === undefined || count < 0 ? new Wrong() : Math.floor(count * factor);
+  },
+};
+
 function numeric(expected: string, holds: (value: number) => boolean): Type<number> {
   return {
     expected,

@@ -7,6 +7,7 @@ import { scaleLinear } from "d3-scale";
 import type { ScaleLinear } from "d3-scale";
 import { line } from "d3-shape";
 import { ConfigError, ShapeError } from "../errors.ts";
+import { COLOURS, colourOf } from "./colours.ts";
 import { FONT_FAMILY, escapeXml, fitText, px, textWidth } from "./svg.ts";
 
 export interface Series {
@@ -43,8 +44,6 @@ export interface LineChartOptions {
   note?: string;
 }
 
-/** Colours that people with any colour vision tell apart (Okabe and Ito 2008), those with enough contrast on white. */
-const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07d00", "#56b4e9", "#333333"] as const;
 /** More lines than this cannot be seen on a chart some 800 pixels wide; they only make the file large. */
 const MAX_LINE_VERTICES = 400;
 const MAX_POINTS = 1200;
@@ -140,7 +139,7 @@ function curveOf({ name, x, y, smoothed }: Series, index: number, smoothing: num
   const turn = Math.floor(index / COLOURS.length);
   return {
     name,
-    colour: COLOURS[index % COLOURS.length] ?? COLOURS[0],
+    colour: colourOf(index),
     dash: turn === 0 ? undefined : `${7 - Math.min(turn, 5)} 3`,
     raw: all.filter(([at, value]) => Number.isFinite(at) && Number.isFinite(value)),
     smooth: smoothed === undefined ? runningMean(all, window) : along(smoothed),

@@ -4,7 +4,7 @@ import type { MapRowsAttrs } from "./ops/map-rows.ts";
 import type { MatMulAttrs } from "./ops/matmul.ts";
 import { type DimSizes, sizesOf } from "./shape.ts";
 
-/** Floating-point operations of all products of matrices in one run (2 per multiplication and addition). */
+/** Operations of all products of matrices in one run, those of integers too (2 per multiplication and addition). */
 export function matmulFlops(graph: Graph, sizes: DimSizes = {}): number {
   return reachable(graph, results(graph)).reduce((sum, node) => sum + nodeFlops(node, sizes), 0);
 }
@@ -21,7 +21,7 @@ function nodeFlops(node: Node, sizes: DimSizes): number {
     const [, , S, Dv] = sizesOf(v!.type.shape, sizes) as [number, number, number, number];
     return 2 * B * H * T * S * (Dh + Dv);
   }
-  if (node.op.name !== "matmul" && node.op.name !== "gemm") return 0;
+  if (!["matmul", "gemm", "integerMatmul"].includes(node.op.name)) return 0;
   const [a] = node.inputs;
   const inner = sizesOf(a!.type.shape, sizes).at((node.attrs as MatMulAttrs).transA ? -2 : -1)!;
   return 2 * inner * sizesOf(node.outputs[0]!.type.shape, sizes).reduce((x, y) => x * y, 1);

@@ -127,6 +127,31 @@ export function divideDim(total: Dim, others: Dim, where: string): Dim {
   return fromPolynomial(quotient);
 }
 
+/** What stands between the parts of the name of a quotient. */
+const OVER = "_over_";
+
+/**
+ * ⌈d / divisor⌉. Of a dimension with a name it is a name of its own, `T_over_8`, whose size follows from that of `T`.
+ * @throws ShapeError if the size is known neither now nor by one name
+ */
+export function ceilDim(d: Dim, divisor: number): Dim {
+  if (divisor === 1) return d;
+  if (d.size !== undefined) return { name: "", size: Math.ceil(d.size / divisor) };
+  if (nameOf(d) === undefined) {
+    throw new ShapeError({ where: printDim(d), what: "only a dimension with one name can be divided and rounded up" });
+  }
+  return { name: `${d.name}${OVER}${divisor}` };
+}
+
+/** Size of a name: its own, or that of a quotient. */
+function sizeOfName(name: string, sizes: DimSizes): number | undefined {
+  const own = sizes[name];
+  if (own !== undefined) return own;
+  const at = name.lastIndexOf(OVER);
+  const whole = at < 0 ? undefined : sizeOfName(name.slice(0, at), sizes);
+  return whole === undefined ? undefined : Math.ceil(whole / Number(name.slice(at + OVER.length)));
+}
+
 /**
  * The size of a dimension, given those of the names in it.
  * @throws ShapeError if a name has no size.
@@ -137,7 +162,7 @@ export function sizeOf(d: Dim, sizes: DimSizes = {}): number {
   for (const [monomial, coefficient] of polynomial(d)) {
     let product = coefficient;
     for (const factor of factorsOf(monomial)) {
-      const size = sizes[factor];
+      const size = sizeOfName(factor, sizes);
       if (size === undefined) {
         throw new ShapeError({ where: printDim(d), what: `the size of "${factor}" is not known here` });
       }

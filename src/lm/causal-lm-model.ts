@@ -7,13 +7,17 @@ import { writeModel } from "../formats/model/write.ts";
 import { type HubProgress, resolveFolder } from "../hub/resolve.ts";
 import type { CausalLm } from "../models/causal-lm.ts";
 import { familyOf } from "../models/index.ts";
+import { type RopeStretch, stretchedPositions } from "../models/stretch-positions.ts";
 import { initializeParameters } from "../parameters.ts";
+import type { StoredParameters } from "../quant/index.ts";
 import { ortDevice } from "../runtime/node/device-node.ts";
 import type { Device, EngineDevice } from "../runtime/runtime.ts";
 import { type GenerateInput, generateFrom, type GenerateResult } from "./generate-input.ts";
 import { type ForwardInput, type ForwardOutput, forwardRows } from "./forward.ts";
 import { LanguageModel } from "./language-model.ts";
 import { generationDefaults, type GenerationDefaults } from "./generation-defaults.ts";
+import { chosenStorage, storageOfParameters, type StorageSettings } from "./quantization.ts";
+import { storedDevice } from "./stored-device.ts";
 import { type Trainable, weightsTrainable } from "./trainable.ts";
 
 export interface HubOptions {
@@ -30,11 +34,13 @@ export interface HubOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface FromPretrainedOptions extends HubOptions {
+export interface FromPretrainedOptions extends HubOptions, StorageSettings {
   /** Where the model runs. Default: "cpu". */
   readonly device?: EngineDevice | Device;
   /** Threads of the engine. Default: one per core. */
   readonly threads?: number;
+  /** Stretches positions where rows are longer than the model was made for; a saved model has them then. Default: as they are. */
+  readonly ropeScaling?: RopeStretch;
   /** Random weights instead of those of the files, drawn from this seed. Default: those of the files. */
   readonly randomSeed?: number;
   /** Called while narrow weights are made float32, with bytes. */
@@ -45,7 +51,7 @@ export const AutoModelForCausalLM = {
   /**
    * Loads a model.
    * @param nameOrPath a folder with `config.json` and safetensors, or a name on the Hugging Face hub
-   * @throws ConfigError if the architecture is not supported, FormatError if a file is not what it should be, DataError if
+   * @throws ConfigError if the architecture or the storage is not supported, FormatError if a file is not what it should be, DataError if
    *   the model is not found
    */
   async fromPretrained(nameOrPath: string, options: FromPretrainedOptions = {}): Promise<CausalLMModel> {
@@ -101,25 +107,36 @@ export class CausalLMModel {
 
   static async load(nameOrPath: string, options: FromPretrainedOptions): Promise<CausalLMModel> {
     const { dir } = await resolveFolder(nameOrPath, { kind: "model", ...hubOptions(options) });
-    const { model, config, storedName, defaultTargets } = await readModel(dir, options.randomSeed !== undefined);
+    const { model, config, storedName, defaultTargets } = await readModel(dir, options.randomSeed !== undefined, options.ropeScaling);
+    const chosen = chosenStorage(options);
     const { device: wanted = "cpu", threads } = options;
     const ownsDevice = typeof wanted === "string";
     const device = ownsDevice
       ? await ortDevice({ device: wanted, ...(threads === undefined ? {} : { threads }) })
       : wanted;
     try {
+      if (options.randomSeed !== undefined && chosen !== undefined) {
+        throw new ConfigError({
+          where: "storage",
+          what: "random weights are not stored in another way",
+          got: chosen.storage.name,
+          hint: "leave the storage out: what starts from random weights has to train them",
+        });
+      }
+      let stored: StoredParameters = new Map();
       if (options.randomSeed === undefined) {
-        await loadWeights(device, model.parameters, dir, {
+        ({ stored } = await loadWeights(device, model.parameters, dir, {
           tied: model.tied,
+          ...(chosen === undefined ? {} : { storageOf: storageOfParameters(model, chosen) }),
           ...(storedName === undefined ? {} : { storedName }),
           ...(options.onConvert === undefined ? {} : { onProgress: options.onConvert }),
           ...(options.signal === undefined ? {} : { signal: options.signal }),
-        });
+        }));
       } else {
         await initializeParameters(device, model.parameters, options.randomSeed);
       }
       const generation = await generationDefaults(dir);
-      const language = new LanguageModel(device, model);
+      const language = languageModel(device, model, stored);
       return new CausalLMModel({ language, config, dir, nameOrPath, generation, defaultTargets, ownsDevice });
     } catch (error) {
       if (ownsDevice) await device.dispose();
@@ -159,7 +176,7 @@ export class CausalLMModel {
       })),
       dtype,
       // Merging an adapter into one of two layers that share a table gives each its own.
-      config: { ...this.config.fields, ...(isUntied(this.language.model, tied) ? { tie_word_embeddings: false } : {}) },
+      config: { ...this.config.floatFields, ...(isUntied(this.language.model, tied) ? { tie_word_embeddings: false } : {}) },
       copyFrom: [this.dir],
       ...(maxShardBytes === undefined ? {} : { shardBytes: maxShardBytes }),
       ...(onProgress === undefined ? {} : { onProgress }),
@@ -171,6 +188,21 @@ export class CausalLMModel {
     await this.language.dispose();
     if (this.#ownsDevice) await this.language.device.dispose();
   }
+}
+
+/** @throws ConfigError if the device cannot compute with stored weights */
+function languageModel(device: Device, model: CausalLm, stored: StoredParameters): LanguageModel {
+  if (stored.size === 0) return new LanguageModel(device, model);
+  if (device.kind !== "cpu" && device.kind !== "interp") {
+    throw new ConfigError({
+      where: "storage",
+      what: "weights in other types than float32 are computed with on the CPU alone",
+      got: device.kind,
+      hint: 'use the device "cpu", or the storage float32',
+    });
+  }
+  const { device: outer, weights, parameters } = storedDevice(device, stored);
+  return new LanguageModel(outer, model, weights, parameters);
 }
 
 function isUntied({ tied: before }: CausalLm, now: Readonly<Record<string, string>>): boolean {
@@ -188,11 +220,14 @@ export interface ReadModel {
 /**
  * The model that a folder describes, without its weights.
  * @param random the weights will be drawn, not read
+ * @param stretch positions are stretched, where that is needed
  * @throws ConfigError if the architecture is not supported; FormatError naming everything that is wrong with config.json
  */
-export async function readModel(dir: string, random = false): Promise<ReadModel> {
+export async function readModel(dir: string, random = false, stretch?: RopeStretch): Promise<ReadModel> {
   let config = await readModelConfig(dir);
-  const { modelType } = config;
+  const { modelType, fields, path } = config;
+  const stretched = stretch === undefined ? {} : stretchedPositions(fields, stretch, path);
+  if (stretch !== undefined) config = await readModelConfig(dir, stretched);
   if (modelType === "") {
     throw new ConfigError({
       where: config.path,
@@ -205,7 +240,7 @@ export async function readModel(dir: string, random = false): Promise<ReadModel>
   const naming = family.storedName === undefined ? {} : { storedName: family.storedName };
   if (!random && (await storesUntied(model.parameters, dir, { tied: model.tied, ...naming }))) {
     // Two tables where config.json says one: as transformers does, the head keeps its own.
-    config = await readModelConfig(dir, { tie_word_embeddings: false });
+    config = await readModelConfig(dir, { ...stretched, tie_word_embeddings: false });
     model = build();
   }
   return { model, config, defaultTargets: family.defaultTargets, ...naming };

@@ -17,6 +17,7 @@ import { checkFree, replaceFolder, writeModel, type WriteModelOptions } from "..
 import { loadAdapter } from "../formats/peft/index.ts";
 import { resolveFolder } from "../hub/resolve.ts";
 import type { ParameterSpec } from "../nn/module.ts";
+import type { RopeStretch } from "../models/stretch-positions.ts";
 import { ortDevice } from "../runtime/node/device-node.ts";
 import type { Device } from "../runtime/runtime.ts";
 import { AutoModelForCausalLM, type CausalLMModel, type HubOptions, hubOptions, readModel } from "./causal-lm-model.ts";
@@ -44,17 +45,27 @@ import {
   wireLimits,
   wireTexts,
 } from "./merge-report.ts";
+import { chosenStorage, type StorageSettings } from "./quantization.ts";
+import { AGAINST, type Against, storageCost, type StorageCost, type StorageReport } from "./storage-cost.ts";
 import { compareOperators, isSameList, type NotingDevice, noteGraphs, operatorsOf } from "./operators.ts";
 
-export interface ExportOptions extends HubOptions {
+export interface ExportOptions extends HubOptions, StorageSettings {
   /** Folder of the base, or its name on the hub. */
   readonly model: string;
   /** Folders of adapters, or their names on the hub; merged one after the other. None: the model is only rewritten. */
   readonly adapters: readonly string[];
   /** Folder to write. */
   readonly out: string;
+  /**
+   * What the adapters are merged into, where `storage` says that they were trained on stored weights, or the base is a
+   * quantised checkpoint: the values that the storage stands for, which are what was trained, or the checkpoint's own.
+   * Default: "dequantised".
+   */
+  readonly against?: Against;
   /** Type of the stored weights. Default: that of the base. */
   readonly dtype?: WeightDtype;
+  /** Positions of the base, if they were stretched for training. Default: as they are. */
+  readonly ropeScaling?: RopeStretch;
   /** Bytes of a file at most. Default: 5e9. */
   readonly maxShardBytes?: number;
   /** LLaMA-Factory's name of the chat template, for models that have none of their own. */
@@ -104,7 +115,7 @@ interface Opened {
  *   FormatError, DataError as loading and writing
  */
 export async function exportModel(options: ExportOptions): Promise<ExportResult> {
-  const { adapters: names, check = true, signal, threads } = options;
+  const { adapters: names, check = true } = options;
   const out = resolve(options.out);
   const [unchecked, failed] = [`${out}.unchecked`, `${out}.failed`];
   const { dir: baseDir } = await resolveFolder(options.model, { kind: "model", ...hubOptions(options) });
@@ -115,14 +126,10 @@ export async function exportModel(options: ExportOptions): Promise<ExportResult>
   for (const folder of [out, unchecked, failed])
     await checkFree(folder, { tensors: [], config: {}, copyFrom: [baseDir] });
 
-  const device = noteGraphs(await ortDevice(threads === undefined ? {} : { threads }));
+  const source = await openSource(baseDir, options);
+  const { base, device } = source;
   try {
-    const base = await AutoModelForCausalLM.fromPretrained(baseDir, {
-      device,
-      ...(signal === undefined ? {} : { signal }),
-      onConvert: (done, total) => options.onProgress?.({ phase: "convert", done, total, unit: "B" }),
-    });
-    const dtype = options.dtype ?? base.config.dtype ?? "float32";
+    const dtype = options.dtype ?? source.dtype ?? "float32";
     const tokenizer = await tokenizerOf(base);
     const text = await exportedText(tokenizer, adapterDirs, options.template);
     const prompts = check ? await checkPrompts(base, tokenizer, text, options) : [];
@@ -135,7 +142,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportResult>
       verdict: "unchecked",
       problems: [],
       warnings: [...loaded.warnings, ...baseWarnings(options.model, baseDir, loaded.identities)],
-      base: { ...(await baseIdentity(base, options)), name_or_path: options.model },
+      base: { ...(await baseIdentity(source.identified, options)), name_or_path: options.model },
       adapters: loaded.identities.map((identity, i) => ({ ...identity, name_or_path: names[i]! })),
       export: {
         dtype,
@@ -143,11 +150,23 @@ export async function exportModel(options: ExportOptions): Promise<ExportResult>
         chat_template: text.origin,
         notes: text.notes,
       },
+      ...(source.storage === undefined ? {} : { storage: source.storage }),
     };
     const written = { ...merged, dtype, text };
     await write(unchecked, base, written, options);
     const checked = check
-      ? await checkExport(unchecked, base, { ...written, loaded: loaded.adapters, prompts, baseOperators }, options)
+      ? await checkExport(
+          unchecked,
+          base,
+          {
+            ...written,
+            loaded: loaded.adapters,
+            prompts,
+            baseOperators,
+            storageReport: (texts) => source.costs(texts, adapterDirs),
+          },
+          options,
+        )
       : {};
     const warnings = [...report.warnings, ...(checked.warnings ?? [])];
     const final = { ...report, ...checked, warnings };
@@ -158,8 +177,104 @@ export async function exportModel(options: ExportOptions): Promise<ExportResult>
     if (dir === out) await rm(failed, { recursive: true, force: true });
     return { report: final, dir };
   } finally {
-    await device.dispose();
+    await source.dispose();
     await rm(unchecked, { recursive: true, force: true });
+  }
+}
+
+/** What is merged into, and what was trained. */
+interface Source {
+  /** With float32 weights: what the adapters are merged into. */
+  readonly base: CausalLMModel;
+  readonly device: NotingDevice;
+  /** The model that the report names. */
+  readonly identified: CausalLMModel;
+  readonly dtype: WeightDtype | undefined;
+  /** How the weights were stored in training; undefined: as float32. */
+  readonly storage: StorageReport | undefined;
+  readonly costs: (texts: readonly CheckText[], adapterDirs: readonly string[]) => Promise<StorageReport | undefined>;
+  readonly dispose: () => Promise<void>;
+}
+
+/** @throws ConfigError if the checkpoint has no original weights, and these are asked for */
+async function openSource(baseDir: string, options: ExportOptions): Promise<Source> {
+  const { against = "dequantised", threads, signal, storage, doubleQuantization, quantizationConfig } = options;
+  const engine = () => ortDevice(threads === undefined ? {} : { threads });
+  const loading = {
+    ...(signal === undefined ? {} : { signal }),
+    ...(options.ropeScaling === undefined ? {} : { ropeScaling: options.ropeScaling }),
+    onConvert: (done: number, total: number) => options.onProgress?.({ phase: "convert", done, total, unit: "B" }),
+  };
+  const device = noteGraphs(await engine());
+  const opened: { dispose: () => Promise<void> }[] = [device];
+  const dispose = async () => {
+    for (const each of opened.splice(0).reverse()) await each.dispose();
+  };
+  const load = async (dir: string, settings: StorageSettings = {}) => {
+    const on = await engine();
+    opened.push(on);
+    return AutoModelForCausalLM.fromPretrained(dir, { device: on, ...loading, ...settings });
+  };
+  /** The values that a storage stands for, as a model of its own beside the one that is to be written. */
+  const decodedFolder = async (model: CausalLMModel) => {
+    const out = resolve(options.out);
+    const dir = await mkdtemp(join(dirname(out), `.${basename(out)}.dequantised.`));
+    opened.push({ dispose: () => rm(dir, { recursive: true, force: true }) });
+    await model.savePretrained(dir, { dtype: "float32" });
+    return dir;
+  };
+  try {
+    const settings: StorageSettings = {
+      ...(storage === undefined ? {} : { storage }),
+      ...(doubleQuantization === undefined ? {} : { doubleQuantization }),
+      ...(quantizationConfig === undefined ? {} : { quantizationConfig }),
+    };
+    const isQuantized = (await readModel(baseDir)).config.has("quantization_config");
+    if (chosenStorage(settings) === undefined && !isQuantized) {
+      const base = await AutoModelForCausalLM.fromPretrained(baseDir, { device, ...loading });
+      const none = { storage: undefined, costs: async () => undefined };
+      return { base, device, identified: base, dtype: base.config.dtype, ...none, dispose };
+    }
+    const trained = await load(baseDir, settings);
+    const weights = [...trained.language.storages.values()];
+    if (against === "original" && isQuantized) {
+      throw new ConfigError({
+        where: "against",
+        what: "the checkpoint has no weights but the quantised ones",
+        got: "original",
+        hint: "give the model that it was made from as the base, and say how it was stored: --storage nf4",
+      });
+    }
+    const baseFolder = against === "original" ? baseDir : await decodedFolder(trained);
+    const base = await AutoModelForCausalLM.fromPretrained(baseFolder, { device, ...loading });
+    const [first] = weights;
+    const report: StorageReport = {
+      name: first!.storage.name,
+      double_quantization: first!.storage.hasConstants && first!.options.doubleQuantization,
+      weights: weights.length,
+      against,
+    };
+    const costs = async (texts: readonly CheckText[], adapterDirs: readonly string[]): Promise<StorageReport> => {
+      const withAdapters = async (model: CausalLMModel) => {
+        const { adapters } = await loadAdapters(model, adapterDirs);
+        return { language: model.language, adapters: adapters.map(({ name }) => name) };
+      };
+      const reference = await withAdapters(trained);
+      const found: Partial<Record<Against, StorageCost>> = {};
+      for (const kind of AGAINST) {
+        if (kind === "original" && isQuantized) continue;
+        const other =
+          kind === against
+            ? { language: base.language, adapters: [...base.language.adapters.keys()] }
+            : await withAdapters(await load(kind === "original" ? baseDir : await decodedFolder(trained)));
+        found[kind] = await storageCost(reference, other, texts);
+      }
+      return { ...report, costs: found };
+    };
+    return { base, device, identified: trained, dtype: trained.config.dtype, storage: report, costs, dispose };
+  } catch (error) {
+    await dispose();
+    throw error;
   }
 }
 
@@ -196,7 +311,7 @@ async function write(
     },
   }));
   const isUntied = Object.keys(tied).length < Object.keys(base.language.model.tied).length;
-  const config = isUntied ? { ...base.config.fields, tie_word_embeddings: false } : base.config.fields;
+  const config = isUntied ? { ...base.config.floatFields, tie_word_embeddings: false } : base.config.floatFields;
   const more: Partial<WriteModelOptions> = signal === undefined ? {} : { signal };
   await writeModel(dir, {
     ...more,
@@ -231,8 +346,14 @@ async function checkExport(
     loaded,
     prompts,
     baseOperators,
+    storageReport,
     ...written
-  }: Written & { loaded: readonly Adapter[]; prompts: readonly CheckPrompt[]; baseOperators: readonly string[] },
+  }: Written & {
+    loaded: readonly Adapter[];
+    prompts: readonly CheckPrompt[];
+    baseOperators: readonly string[];
+    storageReport: (texts: readonly CheckText[]) => Promise<StorageReport | undefined>;
+  },
   options: ExportOptions,
 ): Promise<Partial<MergeReport>> {
   const { dtype, text } = written;
@@ -285,6 +406,7 @@ async function checkExport(
     ),
     ...misread,
   ];
+  const storage = await storageReport(texts);
   const [exportedKl, effectKl] = [files.differences, files.effect].map((list) => summarize(list).meanKl);
   return {
     verdict: problems.length === 0 ? "passed" : "failed",
@@ -304,6 +426,7 @@ async function checkExport(
     merged: wireTexts(texts, merged.differences),
     exported: wireTexts(texts, files.differences),
     adapter_effect: wireTexts(texts, files.effect),
+    ...(storage === undefined ? {} : { storage }),
   };
 }
 

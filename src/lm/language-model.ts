@@ -19,6 +19,7 @@ import type { CausalLm, Sequence } from "../models/causal-lm.ts";
 import { nearest } from "../nearest.ts";
 import type { ParameterSpec, Tracing } from "../nn/module.ts";
 import type { StoredWeights } from "../nn/stored-weight.ts";
+import type { StoredParameters, WeightStorage } from "../quant/stored-model.ts";
 import type { Device, Executable, Feeds, Tensor } from "../runtime/runtime.ts";
 import { adaptedSequence, type VirtualTokens, virtualTokens } from "./adapted-sequence.ts";
 import { meanLoss } from "./head-loss.ts";
@@ -38,6 +39,8 @@ export class LanguageModel {
   readonly device: Device;
   readonly model: CausalLm;
   readonly stored: StoredWeights | undefined;
+  /** Parameters that are not stored as float32 values, by name, and how. */
+  readonly storages: StoredParameters;
   readonly #adapters = new Map<string, Adapter>();
   #merged: Merged | undefined;
   readonly #executables = new Map<string, Promise<Executable>>();
@@ -49,11 +52,18 @@ export class LanguageModel {
   /**
    * @param device with the model's parameters on it
    * @param stored how frozen weights are stored. Default: all as float32 values
+   * @param storages which, and in what
    */
-  constructor(device: Device, model: CausalLm, stored?: StoredWeights) {
+  constructor(
+    device: Device,
+    model: CausalLm,
+    stored?: StoredWeights,
+    storages: StoredParameters = new Map<string, WeightStorage>(),
+  ) {
     this.device = device;
     this.model = model;
     this.stored = stored;
+    this.storages = storages;
   }
 
   /** Names that are not stored, to those that are: merging may have untied some. */

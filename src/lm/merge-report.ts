@@ -1,5 +1,6 @@
 /** `merge_report.json`, beside an exported model: what it was made of, and how it compares with what was trained. */
 import type { FileIdentity } from "./file-identity.ts";
+import type { StorageReport } from "./storage-cost.ts";
 import { type CheckLimits, type CheckText, summarize, type TextDifference } from "./merge-check.ts";
 
 export const MERGE_REPORT_FILE = "merge_report.json";
@@ -67,6 +68,8 @@ export interface MergeReport {
     readonly chat_template: "adapter" | "base" | "named" | "none";
     readonly notes: readonly string[];
   };
+  /** How the base was stored while the adapters were trained, where that was not as float32 values. */
+  readonly storage?: StorageReport;
   readonly thresholds?: { readonly merged: WireLimits; readonly exported: WireLimits };
   /** Operators that one pass executes, and those that the base does not. */
   readonly operators?: {

@@ -1,6 +1,7 @@
 /** A fresh adapter from settings by PEFT's names: those of `adapter_config.json`, in camelCase or as they are. */
 import { type Adapter, attach } from "../adapters/adapter.ts";
 import type { AdaptableModel } from "../adapters/copies.ts";
+import { attachAfter } from "../adapters/follow.ts";
 import { METHODS } from "../adapters/index.ts";
 import type { Method } from "../adapters/method.ts";
 import { ConfigError } from "../errors.ts";
@@ -15,23 +16,30 @@ const COMMON = [
   ..."bias fan_in_fan_out task_type ensure_weight_tying".split(" "),
 ];
 
-/** A language model as adapters are put on it. */
+/** A language model as adapters are put on it. @param nameOrPath where its tokenizer is */
 export function adaptable(
-  { parameters, layers, tied, modelType }: CausalLm,
+  { parameters, layers, tied, modelType, hiddenSize, blocks, heads, kvHeads, headDim }: CausalLm,
   defaultTargets: readonly string[],
+  nameOrPath?: string,
 ): AdaptableModel {
-  return { parameters, layers, tied, defaultTargets, modelType };
+  return {
+    ...{ parameters, layers, tied, defaultTargets, modelType, hiddenSize, blocks, kvHeads, headDim },
+    ...(heads === undefined ? {} : { heads }),
+    ...(nameOrPath === undefined ? {} : { nameOrPath }),
+  };
 }
 
 /**
  * @param settings `method` says which of several methods with one `peftType` is meant, by its name in the registry; without
  *   it the settings do, as in a file (`useDora: true`)
+ * @param previous adapter of an earlier task that the new one goes on from
  * @throws FormatError or ConfigError naming every setting that is wrong, unknown or cannot be honoured
  */
 export function attachPeft(
   model: AdaptableModel,
   name: string,
   { method: chosen, ...settings }: { readonly peftType: string; readonly [setting: string]: unknown },
+  previous?: Adapter,
 ): Adapter {
   const fields = Object.entries(settings).map(([key, value]) => [wireName(key), (value ?? null) as JsonValue] as const);
   const where = `${pascalCase(String(settings.peftType))}Config`;
@@ -45,7 +53,8 @@ export function attachPeft(
       hint: unknown.map((key) => `${key}: the nearest one is ${nearest(camelCase(key), known)!}`).join("; "),
     });
   }
-  return attach(model, method, { ...selection, name, config });
+  const options = { ...selection, name, config };
+  return previous === undefined ? attach(model, method, options) : attachAfter(previous, method, options);
 }
 
 function wireNames(method: Method<object>): string[] {

@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { type Adapter, adapterStates } from "../adapters/adapter.ts";
+import { startFollowing } from "../adapters/follow.ts";
 import { initializeAdapter } from "../adapters/initialize.ts";
 import { addWeightedAdapter, type WeightedAdapterOptions } from "../adapters/weighted.ts";
 import type { AdaptableModel } from "../adapters/copies.ts";
@@ -19,6 +20,7 @@ import { type ForwardInput, type ForwardOutput, forwardRows } from "./forward.ts
 import { type GenerateInput, generateFrom, type GenerateResult } from "./generate-input.ts";
 import { BASE, type RowAdapters } from "./language-model.ts";
 import { adaptable, attachPeft } from "./peft-config.ts";
+import { startTokenizer } from "./start-text.ts";
 import { adapterTrainable, countTrainable, type Trainable, trainableText } from "./trainable.ts";
 
 /** LoRA's settings by PEFT's names in camelCase, with its meanings and defaults. Those not listed here go in too. */
@@ -61,6 +63,8 @@ export interface LoadOptions extends HubOptions {
   readonly adapterName?: string;
   /** Whether a trainer may train it. Default: false, as in PEFT. */
   readonly isTrainable?: boolean;
+  /** Name of the tuning method, where several have the same file, such as `longlora`. Default: what the file says by itself. */
+  readonly method?: string;
   /** Told what was strange about the files, in sentences. Default: `console.warn`. */
   readonly onWarning?: (warning: string) => void;
 }
@@ -70,6 +74,11 @@ export interface NewAdapterOptions {
   readonly adapterName?: string;
   /** Seed of the random start. Default: 0. */
   readonly seed?: number;
+  /**
+   * Name of an adapter of the model that the new one goes on from, where the method (O-LoRA) puts a new one beside that of an
+   * earlier task: it becomes a part of the new one, and may be deleted afterwards.
+   */
+  readonly previous?: string;
 }
 
 /**
@@ -127,11 +136,12 @@ export class PeftModel {
     options: Omit<LoadOptions, "adapterName"> = {},
   ): Promise<void> {
     await this.#pending;
-    const { isTrainable = false, onWarning = console.warn } = options;
+    const { isTrainable = false, onWarning = console.warn, method } = options;
     this.#expectFree(adapterName);
     const { dir } = await resolveFolder(nameOrPath, { kind: "adapter", ...hubOptions(options) });
     const { adapter, warnings } = await loadAdapter(this.base.language.device, this.#adaptable(), dir, {
       name: adapterName,
+      ...(method === undefined ? {} : { method }),
     });
     for (const warning of warnings) onWarning(warning);
     await this.base.language.add(adapter);
@@ -139,14 +149,20 @@ export class PeftModel {
   }
 
   /** Puts a fresh adapter on the model, and turns it on if it is the first. It can be trained. @throws as {@link getPeftModel} */
-  addAdapter(adapterName: string, config: PeftConfig, { seed = 0 }: Pick<NewAdapterOptions, "seed"> = {}): void {
+  addAdapter(
+    adapterName: string,
+    config: PeftConfig,
+    { seed = 0, previous: from }: Pick<NewAdapterOptions, "seed" | "previous"> = {},
+  ): void {
     this.#expectFree(adapterName);
     const { language } = this.base;
-    const adapter = attachPeft(this.#adaptable(), adapterName, config);
+    const previous = from === undefined ? undefined : language.adapter(from);
+    const adapter = attachPeft(this.#adaptable(), adapterName, config, previous);
     const added = language.add(adapter);
     this.#begin(async () => {
       await added;
-      await initializeAdapter(language.device, adapter, seed);
+      await initializeAdapter(language.device, adapter, seed, undefined, startTokenizer(this.base));
+      if (previous !== undefined) await startFollowing(language.device, adapter, previous);
     });
     this.#trainable.add(adapterName);
     if (this.#active.length === 0) this.#active = [adapterName];
@@ -353,8 +369,8 @@ export class PeftModel {
   };
 
   #adaptable(): AdaptableModel {
-    const { language, defaultTargets } = this.base;
-    return adaptable(language.model, defaultTargets);
+    const { language, defaultTargets, nameOrPath } = this.base;
+    return adaptable(language.model, defaultTargets, nameOrPath);
   }
 
   #expectFree(name: string): void {

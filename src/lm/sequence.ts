@@ -63,6 +63,7 @@ export function wholeSequence(
   };
   return {
     tokens,
+    segments,
     ...positionFeeds(graph, model),
     block: (trace) => (checkpoint ? graph.checkpoint(trace) : trace()),
     attend({ q, k, v, window }) {

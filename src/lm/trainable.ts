@@ -2,6 +2,7 @@
 import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Adapter } from "../adapters/adapter.ts";
+import { ConfigError } from "../errors.ts";
 import { openCheckpoint } from "../formats/safetensors/index.ts";
 import type { CausalLMModel } from "./causal-lm-model.ts";
 import type { LanguageModel } from "./language-model.ts";
@@ -25,11 +26,15 @@ export interface Trainable {
   restore(dir: string): Promise<void>;
 }
 
-/** The weights of a model: all of them, or those that are named. Saved as a whole model, in float32. */
+/**
+ * The weights of a model: all of them, or those that are named. Saved as a whole model, in float32.
+ * @throws ConfigError if one of them is stored in another type
+ */
 export function weightsTrainable(model: CausalLMModel, names?: ReadonlySet<string>): Trainable {
   const { language } = model;
   const { parameters } = language.model;
   const trained = names === undefined ? parameters : parameters.filter(({ name }) => names.has(name));
+  checkTrainable(language, trained);
   return {
     language,
     what:
@@ -52,6 +57,17 @@ export function weightsTrainable(model: CausalLMModel, names?: ReadonlySet<strin
       }
     },
   };
+}
+
+/** @throws ConfigError if a weight is stored in a type that steps cannot be added to */
+function checkTrainable({ storages }: LanguageModel, trained: readonly ParameterSpec[]): void {
+  const stored = trained.find(({ name }) => storages.has(name));
+  if (stored === undefined) return;
+  throw new ConfigError({
+    where: stored.name,
+    what: `is stored as ${storages.get(stored.name)!.storage.name}, and only float32 weights can be trained themselves`,
+    hint: "train an adapter (finetuning_type: lora), or load the model in float32",
+  });
 }
 
 /** Writes a model into a folder that has other files, too: whole, and then file by file; `config.json` comes last. */

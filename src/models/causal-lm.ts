@@ -24,6 +24,8 @@ export interface CausalLm {
   readonly maxPositions: number;
   /** Number of blocks; each calls `attend` once. */
   readonly blocks: number;
+  /** Of queries in every block. */
+  readonly heads?: number;
   /** Shape of what a block puts into a key/value cache, per position. */
   readonly kvHeads: number;
   readonly headDim: number;
@@ -42,6 +44,8 @@ export interface CausalLm {
 export interface Sequence {
   /** int32 [B, T] */
   readonly tokens: Value;
+  /** int32 [B, T]: number of the example of a token, from 1 in every row; 0 for padding. Absent where rows are continued. */
+  readonly segments?: Value;
   /** int32 [B, T]; present for models without rotations. */
   readonly positions?: Value;
   /** Present for models with rotations. */

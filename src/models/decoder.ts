@@ -71,6 +71,7 @@ export function decoder(config: DecoderConfig): CausalLm {
     hiddenSize,
     maxPositions: config.maxPositions,
     blocks: config.blocks,
+    heads: config.heads,
     kvHeads: config.kvHeads,
     headDim: config.headDim,
     rope: { ...config.rope, headDim: config.headDim },

@@ -128,6 +128,7 @@ function decoder(config: Gpt2Config): CausalLm {
     hiddenSize,
     maxPositions,
     blocks: config.blocks,
+    heads: config.heads,
     kvHeads: config.heads,
     headDim: hiddenSize / config.heads,
     hidden(tracing, sequence, onBlock) {

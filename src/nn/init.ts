@@ -13,6 +13,17 @@ export function normal(std: number): Init {
   return (random, length) => Float32Array.from({ length }, () => std * random.normal());
 }
 
+/** N(0, std²) without what is more than two deviations away: drawn again until it is not. */
+export function truncatedNormal(std: number): Init {
+  const draw = (random: Random): number => {
+    for (;;) {
+      const value = random.normal();
+      if (Math.abs(value) <= 2) return std * value;
+    }
+  };
+  return (random, length) => Float32Array.from({ length }, () => draw(random));
+}
+
 /** U(-bound, bound). */
 export function uniform(bound: number): Init {
   return (random, length) => Float32Array.from({ length }, () => bound * (2 * random.uniform() - 1));

@@ -60,7 +60,7 @@ export function linear(
         rows,
         weight.shape,
         (input, w) => shifted(fanInFanOut ? matmul(input, w) : multiplyRows(input, w)),
-        (stored, input) => shifted(stored.multiply(input, fanInFanOut)),
+        (stored, input) => shifted(stored.multiply(input, fanInFanOut, { peaked: isOutput })),
       );
       return reshape(y, [...x.type.shape.slice(0, -1), outFeatures]);
     },

@@ -4,6 +4,15 @@
  */
 import type { Graph, Value } from "../ir/graph.ts";
 
+/** What a storage may want to know of a product. */
+export interface MultiplyOptions {
+  /**
+   * Rows of the product's derivative have one large element, and many small ones that count: those of a vocabulary head,
+   * softmax − label. Default: false.
+   */
+  readonly peaked?: boolean;
+}
+
 /** One stored weight in a graph. */
 export interface StoredWeight {
   /** W in float32, of the parameter's shape: made where it is asked for, at every call anew. */
@@ -13,7 +22,7 @@ export interface StoredWeight {
    * kept between the two passes. Shapes: [rows, in] -> [rows, out].
    * @param fanInFanOut W is stored as [in, out]: the product is x W
    */
-  multiply(x: Value, fanInFanOut: boolean): Value;
+  multiply(x: Value, fanInFanOut: boolean, options?: MultiplyOptions): Value;
   /** Rows of a table W [in, out] for int32 tokens [...]: [..., out]. */
   rows(tokens: Value): Value;
 }

@@ -51,6 +51,8 @@ export function fourBit({ levels, kernel, ...text }: FourBit): Storage {
       const absmax = largestOf(values, BLOCK);
       const codes = new Uint8Array(Math.ceil(values.length / 2));
       quantize(values, absmax, nearest, (i, code) => (codes[i >> 1]! |= i % 2 === 0 ? code << 4 : code));
+      // As bitsandbytes: what fills the last byte is a zero.
+      if (values.length % 2 === 1) codes[codes.length - 1]! |= nearest.nearest(0);
       return { codes, ...(doubleQuantization ? encodeConstants(absmax) : { absmax }) };
     },
     decode(tensors, shape, options) {

@@ -6,6 +6,7 @@ import { float16 } from "./float16.ts";
 import { float32 } from "./float32.ts";
 import { fp4 } from "./fp4.ts";
 import { int4 } from "./int4.ts";
+import { int8 } from "./int8.ts";
 import { nf4 } from "./nf4.ts";
 import type { Storage } from "./storage.ts";
 
@@ -13,7 +14,7 @@ export { storedModel, type StoredParameters, type WeightStorage } from "./stored
 export type { Storage, StorageOptions, StoredTensor } from "./storage.ts";
 
 /** Every storage, widest first. */
-export const STORAGES: readonly Storage[] = [float32, bfloat16, float16, int4, fp4, nf4];
+export const STORAGES: readonly Storage[] = [float32, bfloat16, float16, int8, int4, fp4, nf4];
 
 /** @throws ConfigError naming the nearest one */
 export function storageOf(name: string): Storage {

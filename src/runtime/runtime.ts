@@ -22,6 +22,13 @@ export interface FileTensor {
   readonly path: string;
   /** First byte of the elements (little-endian, row-major), from the start of the file. */
   readonly byteOffset: number;
+  /**
+   * The state stays in the file: a run that uses it reads it, and writes it back if it updates it. Between runs it takes no
+   * memory; all such states together take as much as the run that uses most of them. The device keeps the file open as
+   * long as it has such a state of it, so that the file may lose its name meanwhile. Default: the first update moves the
+   * state to memory for good, and the file stays as it is.
+   */
+  readonly writable?: true;
 }
 
 export type Feeds = Readonly<Record<string, Tensor>>;

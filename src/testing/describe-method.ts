@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
-import { type Adapter, adapterHook, adapterStates, attach, withCopies } from "../adapters/adapter.ts";
+import { type Adapter, adapterHook, adapterStates, attach, methodStates, withCopies } from "../adapters/adapter.ts";
 import { initializeAdapter } from "../adapters/initialize.ts";
 import { merge, unmerge } from "../adapters/merge.ts";
 import type { Method, RankConfig } from "../adapters/method.ts";
@@ -20,6 +20,7 @@ import { configure } from "../adapters/settings.ts";
 import { ConfigError } from "../errors.ts";
 import { loadAdapter, saveAdapter } from "../formats/peft/index.ts";
 import { peftType } from "../formats/peft/methods.ts";
+import { restoreAdapter, saveStates } from "../formats/peft/restore.ts";
 import { openSafetensors } from "../formats/safetensors/index.ts";
 import { grad } from "../ir/grad.ts";
 import { Graph, reachable, type Value } from "../ir/graph.ts";
@@ -30,7 +31,7 @@ import { tanh } from "../ir/ops/tanh.ts";
 import { dim } from "../ir/shape.ts";
 import { conv2d } from "../nn/conv2d.ts";
 import { linear } from "../nn/linear.ts";
-import { countElements, type Layer, type LayerHook } from "../nn/module.ts";
+import { countElements, type Layer, type LayerHook, type ParameterSpec } from "../nn/module.ts";
 import { adamw } from "../optim/adam.ts";
 import { sgd } from "../optim/sgd.ts";
 import { Random } from "../random.ts";
@@ -60,6 +61,12 @@ export interface MethodCase<C extends object> {
   readonly config: Partial<C>;
   /** What it can be put on. Default: everything, linear layers (`mlp`), convolutions (`conv`) and embeddings (`tokens`). */
   readonly models?: readonly (typeof MODELS)[number][];
+  /** It starts as the base, where the method in general does not. */
+  readonly startsAsBase?: true;
+  /** Why it does not start as the base, where the method in general does. */
+  readonly startsElsewhere?: string;
+  /** Its file is that of an adapter of another shape, which computes the same but for rounding. */
+  readonly converts?: true;
 }
 
 export interface MethodFacts<C extends object> {
@@ -76,8 +83,12 @@ export interface MethodFacts<C extends object> {
   readonly leaves?: number;
   /** Equal layers with equal parameters compute something else: numbers of their own are drawn for each. */
   readonly ownNumbers?: true;
+  /** Why its gradients are not the derivatives of what it computes. */
+  readonly notDerivatives?: string;
   /** Settings that PEFT's file cannot hold: how to start, how to compute. A file has to bring back all the others. */
   readonly notInFile: readonly (keyof C & string)[];
+  /** Files are read as this method's, which computes the same: settings of how to train are gone then. Default: its own. */
+  readonly readAs?: Method<object>;
   /** Adapters that PEFT has saved: folders of golden/peft by the model they are for. */
   readonly golden: readonly { readonly folder: string; readonly model: "mlp" | "conv" }[];
 }
@@ -102,9 +113,10 @@ export function describeMethod<C extends object>(
 ): void {
   describe(method.name, () => {
     const rigs = { mlp: mlpRig(tanh), conv: convRig([1, 0, 2, 1], tanh), tokens: tokenRig(tanh) };
-    for (const { name, config, models = facts.models ?? MODELS } of cases) {
+    for (const tried of cases) {
+      const { name, models = facts.models ?? MODELS } = tried;
       for (const model of models) {
-        describe(`${name}, ${model}`, () => describeCase({ method, config, rig: rigs[model], facts }));
+        describe(`${name}, ${model}`, () => describeCase({ method, tried, rig: rigs[model], facts }));
       }
     }
     for (const { folder, model } of facts.golden) {
@@ -117,7 +129,7 @@ export function describeMethod<C extends object>(
 
 interface Trial<C extends object> {
   readonly method: Method<C>;
-  readonly config: Partial<C>;
+  readonly tried: MethodCase<C>;
   readonly rig: Rig;
   readonly facts: MethodFacts<C>;
 }
@@ -129,20 +141,21 @@ interface Bench {
   readonly x: Tensor;
   readonly feeds: { readonly x: Tensor; readonly labels: Tensor };
   readonly notInFile: readonly string[];
+  readonly readAs: Method<object>;
 }
 
-function describeCase<C extends object>({ method, config, rig, facts }: Trial<C>): void {
+function describeCase<C extends object>({ method, tried, rig, facts }: Trial<C>): void {
+  const { config, startsAsBase, startsElsewhere = startsAsBase ? undefined : method.startsElsewhere } = tried;
   const complete = configure(method, config);
-  const adapter = attach(rig.model, method, {
-    targetModules: rig.model.layers.map((layer) => layer.name),
-    config,
-  });
+  const names = rig.model.layers.map((layer) => layer.name);
+  const adapter = attach(rig.model, method, { ...targetsFor(method, names), config });
   const feeds = batchOf(rig, ROWS);
+  const { readAs = method as Method<object> } = facts;
   let bench: Bench;
   let folder: string;
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "lowrank-method-"));
-    bench = { device: await ortDevice({ threads: 1 }), rig, adapter, x: feeds.x, feeds, notInFile: facts.notInFile };
+    bench = { device: await ortDevice({ threads: 1 }), rig, adapter, x: feeds.x, feeds, notInFile: facts.notInFile, readAs };
   });
   after(async () => {
     await bench.device.dispose();
@@ -158,11 +171,12 @@ function describeCase<C extends object>({ method, config, rig, facts }: Trial<C>
     );
     assert.equal(countElements(adapter.parameters), expected);
   });
-  if (method.startsElsewhere === undefined) it("starts as the base, bit for bit", () => checkStart(bench));
-  else it(`does not start as the base: ${method.startsElsewhere}`, () => assert.rejects(checkStart(bench)));
+  if (startsElsewhere === undefined) it("starts as the base, bit for bit", () => checkStart(bench));
+  else it(`does not start as the base: ${startsElsewhere}`, () => assert.rejects(checkStart(bench)));
   it("trains its parameters and no others, and leaves the base as it was", () => checkTraining(bench));
   it("takes the interpreter's steps on the engine, which writes new states over the old ones", () => checkStep(bench));
-  if (method.merged === undefined) {
+  // Copies take the place of what they are copies of.
+  if (method.merged === undefined && (method.forward !== undefined || method.sequence !== undefined)) {
     it(`cannot be merged, and says why`, () => checkNoMerge(bench));
   } else {
     it("computes the same when it is merged, and unmerging restores every bit", () => checkMerge(bench));
@@ -171,12 +185,26 @@ function describeCase<C extends object>({ method, config, rig, facts }: Trial<C>
   if (adapter.copies.size === 0) {
     it("can be on or off for each row: a gate of 0 gives the base, bit for bit", () => checkGates(bench));
   }
-  it("computes the same after saving and loading, bit for bit", () => checkFile(bench, folder));
+  if (tried.converts === true) {
+    it("computes the same after saving and loading, as another adapter", () => checkConversion(bench, folder));
+  } else {
+    it("computes the same after saving and loading, bit for bit", () => checkFile(bench, folder));
+  }
   it("overfits one batch in 20 steps", () => checkOverfit(bench, facts.leaves ?? 0.4));
-  it("goes on after a pause as if there had been none, bit for bit", () => checkResume(bench, folder));
+  it("goes on after a pause as if there had been none, bit for bit", () =>
+    checkResume(bench, folder, tried.converts === true));
   it("is as random as it says: by seed, step and layer", () => checkRandomness(bench, facts));
-  it("has the gradients of central differences, and the engine's numbers are the interpreter's", () =>
-    checkGradients(bench));
+  if (facts.notDerivatives === undefined) {
+    it("has the gradients of central differences, and the engine's numbers are the interpreter's", () =>
+      checkGradients(bench));
+  } else {
+    it(`has the interpreter's gradients on the engine; ${facts.notDerivatives}`, () => checkGradients(bench, false));
+  }
+}
+
+/** A method on the model as a whole has no targets. */
+function targetsFor({ on }: Pick<Method<object>, "on">, layers: readonly string[]) {
+  return on === "model" ? {} : { targetModules: layers };
 }
 
 /** A fresh adapter on a base with known weights. */
@@ -291,6 +319,20 @@ async function checkGates({ device, rig, adapter, x }: Bench): Promise<void> {
   });
 }
 
+async function checkConversion(bench: Bench, folder: string): Promise<void> {
+  const { device, rig, adapter, x } = bench;
+  const dir = join(folder, "converted");
+  await scatter(bench);
+  const expected = await logitsOf(device, rig, x, [adapter]);
+  await saveAdapter(device, adapter, dir);
+  await withDevice(async (other) => {
+    await scatterParameters(other, rig.model.parameters, { seed: 3 });
+    const { adapter: loaded, warnings } = await loadAdapter(other, rig.model, dir);
+    assert.deepEqual(warnings, []);
+    close(await logitsOf(other, rig, x, [loaded]), expected, "logits");
+  });
+}
+
 async function checkFile(bench: Bench, folder: string): Promise<void> {
   const { device, rig, adapter, x } = bench;
   const dir = join(folder, "adapter");
@@ -304,12 +346,15 @@ async function checkFile(bench: Bench, folder: string): Promise<void> {
   });
 }
 
-async function reload(device: Device, { adapter: saved, rig, notInFile }: Bench, dir: string): Promise<Adapter> {
-  const settings = Object.entries(saved.config as Readonly<Record<string, unknown>>);
+async function reload(device: Device, { adapter: saved, rig, notInFile, readAs }: Bench, dir: string): Promise<Adapter> {
+  const settings = Object.entries(saved.config as Readonly<Record<string, unknown>>).filter(([key]) =>
+    Object.hasOwn(readAs.settings, key),
+  );
   const config = Object.fromEntries(settings.filter(([key]) => notInFile.includes(key)));
-  const { adapter, warnings } = await loadAdapter(device, rig.model, dir, { config });
+  const { adapter, warnings } = await loadAdapter(device, rig.model, dir, { config, method: readAs.name });
   assert.deepEqual(warnings, []);
-  assert.deepEqual(adapter.config, saved.config);
+  assert.equal(adapter.method.name, readAs.name);
+  assert.deepEqual(adapter.config, Object.fromEntries(settings));
   assert.deepEqual(
     adapter.parameters.map(({ name, shape }) => ({ name, shape })),
     saved.parameters.map(({ name, shape }) => ({ name, shape })),
@@ -337,7 +382,7 @@ async function evaluate({ device, rig, adapter }: Bench, feeds: Bench["feeds"]):
   return numbersOf(loss!)[0]!;
 }
 
-async function checkResume(bench: Bench, folder: string): Promise<void> {
+async function checkResume(bench: Bench, folder: string, converts: boolean): Promise<void> {
   const { device, rig, adapter, feeds } = bench;
   const dir = join(folder, "paused");
   await start(bench);
@@ -346,13 +391,14 @@ async function checkResume(bench: Bench, folder: string): Promise<void> {
   const losses: number[] = [];
   for (let i = 0; i < 3; i++) losses.push((await whole.step(feeds, 0.01)).loss);
   await saveAdapter(device, adapter, dir);
+  if (converts) await saveStates(device, adapter, dir);
   const state = await whole.state();
   for (let i = 0; i < 3; i++) losses.push((await whole.step(feeds, 0.01)).loss);
   await whole.dispose();
 
   await withDevice(async (other) => {
     await scatterParameters(other, rig.model.parameters, { seed: 3 });
-    const loaded = await reload(other, bench, dir);
+    const loaded = converts ? await restored(other, bench, dir) : await reload(other, bench, dir);
     const training = trainingOf(rig, [loaded], optimizer);
     const resumed = await Stepper.create(other, training, { optimizer, resume: state });
     assert.equal(resumed.steps, 3);
@@ -363,11 +409,18 @@ async function checkResume(bench: Bench, folder: string): Promise<void> {
   });
 }
 
+/** A fresh adapter with the states of a checkpoint. */
+async function restored(device: Device, { rig, adapter }: Bench, dir: string): Promise<Adapter> {
+  await start({ device, rig, adapter });
+  await restoreAdapter(device, adapter, dir);
+  return adapter;
+}
+
 async function checkRandomness(bench: Bench, { ownNumbers }: Pick<MethodFacts<object>, "ownNumbers">): Promise<void> {
   const { device, rig, adapter, x, feeds } = bench;
   await scatter({ device, rig, adapter });
   const training = trainingOf(rig, [adapter], sgd());
-  const isRandom = reachable(training.graph, training.graph.outputs.values()).some(
+  const isRandom = ownNumbers !== true && reachable(training.graph, training.graph.outputs.values()).some(
     ({ op }) => op.name === "randomUniform",
   );
   const one = await logitsOf(device, rig, x, [adapter], 1);
@@ -403,19 +456,21 @@ async function twins({ device, adapter }: Bench, seed: number | undefined): Prom
   const two = attach(
     { parameters: layers.flatMap((layer) => layer.parameters), layers: layers.map(({ layer }) => layer) },
     adapter.method,
-    { config: adapter.config as object, targetModules: ["a", "b"] },
+    { config: adapter.config as object, ...targetsFor(adapter.method, ["a", "b"]) },
   );
   const bases = layers.flatMap((layer) => layer.parameters);
-  await scatterParameters(device, bases);
+  const random = new Random(9);
+  const fill = async (parameters: readonly ParameterSpec[]) => {
+    const half = (prefix: string) => parameters.filter(({ name }) => name.startsWith(prefix));
+    for (const [i, { name, shape }] of half("a.").entries()) {
+      const data = Float32Array.from({ length: shape.reduce((p, q) => p * q, 1) }, () => random.normal());
+      for (const twin of [name, half("b.")[i]!.name]) await device.write(twin, { dtype: "float32", shape, data });
+    }
+  };
+  await fill(bases);
   await initializeAdapter(device, two, 0);
   await scatterParameters(device, two.parameters);
-  const parameters = [...bases, ...two.parameters];
-  const random = new Random(9);
-  const half = (prefix: string) => parameters.filter(({ name }) => name.startsWith(prefix));
-  for (const [i, { name, shape }] of half("a.").entries()) {
-    const data = Float32Array.from({ length: shape.reduce((p, q) => p * q, 1) }, () => random.normal());
-    for (const twin of [name, half("b.")[i]!.name]) await device.write(twin, { dtype: "float32", shape, data });
-  }
+  await fill(methodStates(two).filter(({ derived }) => derived !== true));
   const graph = new Graph();
   const x = graph.feed("x", { dtype: "float32", shape: [dim("B"), dim(7)] });
   const feed = seed === undefined ? undefined : graph.feed("seed", { dtype: "int32", shape: [] });
@@ -433,7 +488,7 @@ async function twins({ device, adapter }: Bench, seed: number | undefined): Prom
   return [results.a!, results.b!];
 }
 
-async function checkGradients({ device, rig, adapter, feeds }: Bench): Promise<void> {
+async function checkGradients({ device, rig, adapter, feeds }: Bench, areDerivatives = true): Promise<void> {
   await scatter({ device, rig, adapter });
   const graph = new Graph();
   const seed = graph.feed("seed", { dtype: "int32", shape: [] });
@@ -464,6 +519,7 @@ async function checkGradients({ device, rig, adapter, feeds }: Bench): Promise<v
     close(engine[name]!, { dtype: "float32", shape, data: Float32Array.from(data) }, name);
   }
 
+  if (!areDerivatives) return;
   const bare = new Graph();
   const random = bare.feed("seed", { dtype: "int32", shape: [] });
   bare.output("loss", traced(bare, random));
@@ -522,7 +578,7 @@ async function checkGroups<C extends object>(method: Method<C>, config: Partial<
   const layer = conv2d("depthwise", 4, 6, [3, 2], { groups: 2 });
   let adapter: Adapter;
   try {
-    adapter = attach({ ...layer, layers: [layer.layer] }, method, { targetModules: ["depthwise"], config });
+    adapter = attach({ ...layer, layers: [layer.layer] }, method, { ...targetsFor(method, ["depthwise"]), config });
   } catch (error) {
     assert.ok(error instanceof ConfigError, String(error));
     assert.match(error.message, /depthwise/);

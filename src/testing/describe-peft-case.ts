@@ -40,6 +40,10 @@ export interface PeftCase {
   readonly folder: string;
   /** Settings of PEFT's file that ours need not repeat. Default: none. */
   readonly unlike?: readonly string[];
+  /** PEFT computed a part of the base in float32, which it takes out: of the largest element. Default: nothing. */
+  readonly taken?: number;
+  /** A folder of golden/peft-methods that holds the same adapter as it is written. Default: itself. */
+  readonly writtenAs?: string;
   /** What `attach` is given to make such an adapter, without `target_modules` where PEFT's defaults are meant. */
   readonly attach?: { readonly config: object; readonly targetModules?: readonly string[] };
 }
@@ -65,24 +69,28 @@ interface Opened {
 
 const IGNORED = -100;
 /** Of the largest element: both sides compute in float64, the files and transformers' norms are float32. */
-const EXACT = 2e-6;
+const exact = 2e-6;
 /** Of the largest gradient of a tensor: sums of a few hundred such terms. */
-const GRADIENT = 1e-5;
+const gradients = 1e-5;
 /** Relative, after up to ten steps of AdamW, which divides by √v. */
-const CURVE = 3e-5;
+const curve = 3e-5;
+type Three = [number, number, number];
 
 const GOLDEN = fileURLToPath(new URL("../../../golden", import.meta.url));
 
 /** Declares the tests of a case. */
-export function describePeftCase<C extends object>(method: Method<C>, { folder, unlike = [], attach: as }: PeftCase): void {
+export function describePeftCase<C extends object>(method: Method<C>, { folder, unlike = [], attach: as, taken = 0, writtenAs }: PeftCase): void {
+  const [EXACT, GRADIENT, CURVE] = [exact, gradients, curve].map((tolerance) => Math.max(tolerance, taken)) as Three;
   const dir = join(GOLDEN, "peft-methods", folder);
   const expected = () => JSON.parse(readFileSync(join(dir, "expected.json"), "utf8")) as Expected;
 
-  const open = async (): Promise<Opened> => {
+  /** @param training without dropout, as PEFT's curves are */
+  const open = async (training = false): Promise<Opened> => {
     const device = interpDevice();
     const { base } = expected();
     const model = await openBase(device, join(GOLDEN, "causal-lm", base));
-    const { adapter, warnings } = await loadAdapter(device, model, dir);
+    const config = training && "dropout" in method.settings ? { dropout: 0 } : {};
+    const { adapter, warnings } = await loadAdapter(device, model, dir, { config });
     return { device, model, adapter, warnings };
   };
 
@@ -116,7 +124,7 @@ export function describePeftCase<C extends object>(method: Method<C>, { folder, 
     });
 
     it("is trained as PEFT trains it", async () => {
-      const { device, model, adapter } = await open();
+      const { device, model, adapter } = await open(true);
       const { learning_rate: lr, weight_decay: weightDecay, losses } = expected();
       const optimizer = adamw({ weightDecay });
       const training = trainingGraph({
@@ -155,14 +163,29 @@ export function describePeftCase<C extends object>(method: Method<C>, { folder, 
     it("is written again as it was", async () => {
       const { device, adapter } = await open();
       await writtenAgain(async (out) => {
-        const theirs = settingsOf(dir);
+        const wanted = writtenAs === undefined ? dir : join(GOLDEN, "peft-methods", writtenAs);
+        const theirs = settingsOf(wanted);
         await saveAdapter(device, adapter, out, { taskType: theirs.task_type as string });
-        assert.deepEqual(await tensorsOf(out), await tensorsOf(dir));
+        if (writtenAs === undefined) {
+          assert.deepEqual(await tensorsOf(out), await tensorsOf(dir));
+        } else {
+          const [found, tensors] = [await tensorsOf(out), await tensorsOf(wanted)];
+          assert.deepEqual([...found.keys()], [...tensors.keys()]);
+          await computesTheSame(out);
+        }
         const without = (settings: Readonly<Record<string, unknown>>) =>
           Object.fromEntries(Object.entries(settings).filter(([key]) => ![...unlike, "peft_version"].includes(key)));
         assert.deepEqual(without(settingsOf(out)), without(theirs));
       });
     });
+
+    /** What is in a folder computes PEFT's logits. */
+    async function computesTheSame(at: string): Promise<void> {
+      const { device, model } = await open();
+      const { adapter } = await loadAdapter(device, model, at, { name: "again" });
+      const logits = await logitsOf(device, model, expected(), [adapter]);
+      near(logits, await arrayOf(dir, "logits"), EXACT, "logits of what was written");
+    }
 
     if (as !== undefined) {
       it("has the parameters that attaching with its settings makes", async () => {
@@ -176,7 +199,8 @@ export function describePeftCase<C extends object>(method: Method<C>, { folder, 
   });
 }
 
-async function openBase(device: Device, dir: string): Promise<Opened["model"]> {
+/** A model of golden/causal-lm with its weights on a device. */
+export async function openBase(device: Device, dir: string): Promise<Opened["model"]> {
   const config = await readModelConfig(dir);
   const family = familyOf(config.modelType);
   const model = { ...family.build(config), defaultTargets: family.defaultTargets };

@@ -8,7 +8,7 @@ import { type Trainable } from "../lm/trainable.ts";
 
 /** Mean loss over the supervised tokens of all rows; undefined if `signal` came before the end. */
 export async function evaluateRows(
-  { language, adapters }: Trainable,
+  { language, adapters }: Pick<Trainable, "language" | "adapters">,
   source: RowSource,
   batchSize: number,
   padId: number,

@@ -31,6 +31,8 @@ const KEYS = [
   "defaultSystem",
   "enableThinking",
   "cutoffLen",
+  "ropeScaling",
+  "shiftAttn",
   "overLength",
   "maxSamples",
   "valSize",
@@ -53,9 +55,15 @@ export function runIdentity(settings: Settings, trainable: Trainable, rows: numb
   const identity: Record<string, Json> = {};
   for (const key of KEYS)
     identity[key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)] = plain(settings[key]);
+  // Where states are kept changes no number: a run may go on with another budget.
+  if (settings.optim.startsWith("paged_")) identity["optim"] = "adamw_torch";
   if (trained.length < language.model.parameters.length || adapters.length > 0) {
     identity["model_name_or_path"] = settings.modelNameOrPath;
   }
+  const storages = [...language.storages.values()].map(
+    ({ storage, options }) => `${storage.name}${storage.hasConstants && options.doubleQuantization ? ", double" : ""}`,
+  );
+  if (storages.length > 0) identity["storage"] = [...new Set(storages)].join("; ");
   for (const { method, config } of adapters) {
     for (const [key, value] of Object.entries(config as object)) identity[`${method.name} ${key}`] = plain(value);
   }

@@ -3,7 +3,7 @@
  *
  * - *accumulate*, once per micro-batch: forward and backward pass; gradients are added to states of their own;
  * - *norm*: the global norm of what has been accumulated;
- * - *update*: the optimizer's step.
+ * - *update*: the optimizer's step; several graphs, if its states have a budget of memory (update-groups.ts).
  *
  * Between them the host looks at loss and norm: a step whose numbers are not finite never reaches the parameters. The loss
  * of every micro-batch is divided by the number of supervised tokens of the whole step, so that any split of a batch into
@@ -21,19 +21,23 @@ import { type DimSizes, shapeOf } from "../ir/shape.ts";
 import { adaptedSequence } from "../lm/adapted-sequence.ts";
 import { headLoss } from "../lm/head-loss.ts";
 import { wholeSequence } from "../lm/sequence.ts";
-import type { CausalLm } from "../models/causal-lm.ts";
-import type { LayerHook, ParameterSpec, Tracing } from "../nn/module.ts";
+import type { CausalLm, Sequence } from "../models/causal-lm.ts";
+import { shiftedSequence } from "../models/shifted-attention.ts";
+import { countElements, type LayerHook, type ParameterSpec, type Tracing } from "../nn/module.ts";
 import type { StoredWeights } from "../nn/stored-weight.ts";
 import { readStored } from "../lm/stored-parameters.ts";
 import { globalNorm } from "../optim/clip.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import { afterGraph, gradientAt, penaltyOf, placesOf } from "./method-steps.ts";
 import { SCALAR_FEED, SEED_FEED, slotName } from "./training-graph.ts";
+import { connected, updateGroups } from "./update-groups.ts";
 
 /** 0 on the first micro-batch of a step, which forgets what was accumulated before, and 1 on the others. */
 export const KEEP_FEED = "step/keep";
 /** What the optimizer multiplies the gradients by: the clipping factor. */
 export const CLIP_FEED = "step/clip";
+
+const FLOAT32_BYTES = 4;
 
 export interface LmGraphOptions {
   readonly model: CausalLm;
@@ -47,6 +51,8 @@ export interface LmGraphOptions {
   readonly adapt?: (seed: Value) => LayerHook;
   /** Those that are trained, for what their methods add to a step. Default: none. */
   readonly adapters?: readonly Adapter[];
+  /** Rows are cut into this many groups that tokens attend in: see models/shifted-attention.ts. Default: they are not. */
+  readonly groups?: number;
   /** Optimizer of a trained parameter, such as one without weight decay. */
   readonly optimizerOf: (spec: ParameterSpec) => Optimizer;
   /** Learning rate of a trained parameter, as a multiple of the step's. Default: 1. */
@@ -55,26 +61,51 @@ export interface LmGraphOptions {
   readonly chunks: number;
   readonly checkpoint: boolean;
   readonly typicalSizes: DimSizes;
+  /** Bytes of the optimizer's states that stay in memory; those beyond are paged. Default: all of them. */
+  readonly optimizerBudget?: number;
+  /** Bytes of the states that are paged at a time, at least. Default: those of update-groups.ts. */
+  readonly pageBytes?: number;
 }
 
 export interface LmGraphs {
   readonly accumulate: Graph;
   readonly norm: Graph;
-  readonly update: Graph;
+  /** Run one after the other: each changes parameters that no later one reads. */
+  readonly updates: readonly UpdateGraph[];
   /** Runs after it, for methods that ask. */
   readonly after?: Graph;
   /** Multiples of the learning rate that parameters have. */
   readonly rates: readonly number[];
   /** States that must exist, as zeros, before the first step: gradients and optimizer states. */
   readonly gradients: readonly ParameterState[];
-  readonly slots: readonly ParameterState[];
+  readonly slots: readonly SlotState[];
   /** States that `accumulate` reads and no step changes. */
   readonly frozen: readonly string[];
+}
+
+/** Where the optimizer's states are: bytes in memory and in the file, and of the largest part that is read at a time. */
+export function pagingOf({ updates }: LmGraphs): { resident: number; paged: number; atOnce: number } {
+  const of = (paged: boolean) => updates.flatMap((update) => (update.paged === paged ? [update.bytes] : []));
+  const sum = (bytes: readonly number[]) => bytes.reduce((a, b) => a + b, 0);
+  return { resident: sum(of(false)), paged: sum(of(true)), atOnce: Math.max(0, ...of(true)) };
 }
 
 export interface ParameterState {
   readonly name: string;
   readonly shape: readonly number[];
+}
+
+export interface SlotState extends ParameterState {
+  /** Whether it is to be in a file. */
+  readonly paged: boolean;
+}
+
+export interface UpdateGraph {
+  readonly graph: Graph;
+  /** Of the optimizer's states in it. */
+  readonly bytes: number;
+  /** Whether those are to be in a file. */
+  readonly paged: boolean;
 }
 
 /** @throws ConfigError if nothing is trained, or something that is would never move */
@@ -85,16 +116,16 @@ export function lmGraphs(options: LmGraphOptions): LmGraphs {
   }
   const gradients = trained.map(({ name, shape }) => ({ name: gradientName(name), shape }));
   const { graph: accumulate, frozen } = accumulateGraph(options);
-  const { graph: update, slots, rates } = updateGraph(options);
+  const { updates, slots, rates } = updateGraphs(options);
   const after = afterGraph(options.adapters ?? [], givenGradients(options));
   return {
     accumulate,
     norm: normGraph(trained),
-    update,
+    updates,
     ...(after === undefined ? {} : { after: after.graph }),
     rates,
     gradients,
-    slots: [...slots, ...(after?.states ?? [])],
+    slots: [...slots, ...(after?.states ?? []).map((state) => ({ ...state, paged: false }))],
     frozen,
   };
 }
@@ -133,7 +164,9 @@ function accumulateGraph(options: LmGraphOptions): { graph: Graph; frozen: strin
   };
   const wanted = trained.map(({ name, shape }) => stateIn(graph, name, shape));
   const whole = wholeSequence(graph, model, { checkpoint });
-  const hidden = model.hidden(tracing, adaptedSequence(tracing, model, whole, options.adapters ?? [], seed));
+  const shifted = (sequence: Sequence) =>
+    options.groups === undefined ? sequence : shiftedSequence(sequence, options.groups);
+  const hidden = model.hidden(tracing, shifted(adaptedSequence(tracing, model, whole, options.adapters ?? [], seed)));
   const { loss, gradients } = headLoss(tracing, model, hidden, wanted, chunks);
   const keep = graph.feed(KEEP_FEED, { dtype: "float32", shape: [] });
   const penalty = penaltyOf(options.adapters ?? [], tracing);
@@ -176,8 +209,56 @@ function normGraph(trained: readonly ParameterSpec[]): Graph {
   return graph;
 }
 
-function updateGraph(options: LmGraphOptions): { graph: Graph; slots: ParameterState[]; rates: number[] } {
-  const { trained, optimizerOf, rateOf = () => 1, adapters = [] } = options;
+interface Updates {
+  readonly updates: readonly UpdateGraph[];
+  readonly slots: readonly SlotState[];
+  readonly rates: readonly number[];
+}
+
+function updateGraphs(options: LmGraphOptions): Updates {
+  const { trained, optimizerBudget = Infinity, optimizerOf } = options;
+  const bytesOf = (spec: ParameterSpec) => FLOAT32_BYTES * countElements([spec]) * optimizerOf(spec).slots.length;
+  const bytes = trained.reduce((sum, spec) => sum + bytesOf(spec), 0);
+  const groups =
+    bytes <= optimizerBudget
+      ? [{ members: trained, bytes, paged: false }]
+      : updateGroups(
+          updatedTogether(options).map((members) => ({
+            members,
+            bytes: members.reduce((sum, spec) => sum + bytesOf(spec), 0),
+          })),
+          optimizerBudget,
+          options.pageBytes,
+        );
+  const made = groups.map(({ members, bytes: groupBytes, paged }) => {
+    const { graph, slots, rates } = updateGraph(options, members);
+    return {
+      update: { graph, bytes: groupBytes, paged },
+      slots: slots.map((slot) => ({ ...slot, paged })),
+      rates,
+    };
+  });
+  return {
+    updates: made.map(({ update }) => update),
+    slots: made.flatMap(({ slots }) => slots),
+    rates: [...new Set(made.flatMap(({ rates }) => rates))],
+  };
+}
+
+/** Methods may compute a gradient from other parameters: as they were before the step, so that all of these go together. */
+function updatedTogether(options: LmGraphOptions): ParameterSpec[][] {
+  const specs = new Map(options.trained.map((spec) => [spec.name, spec]));
+  return connected(options.trained, (spec) =>
+    updateGraph(options, [spec]).graph.inputs.flatMap(({ value }) => specs.get(value.name) ?? []),
+  );
+}
+
+/** @param trained those of the options that this graph updates */
+function updateGraph(
+  options: LmGraphOptions,
+  trained: readonly ParameterSpec[],
+): { graph: Graph; slots: ParameterState[]; rates: number[] } {
+  const { optimizerOf, rateOf = () => 1, adapters = [] } = options;
   const graph = new Graph();
   const places = placesOf(adapters);
   const rates = new Set<number>();

@@ -1,6 +1,6 @@
 /** Runs the steps of a language model: accumulates micro-batches, looks at the numbers, and only then updates. */
 import type { Adapter } from "../adapters/adapter.ts";
-import { NumericError } from "../errors.ts";
+import { EngineError, NumericError } from "../errors.ts";
 import { supervisedFeeds, type SupervisedRows } from "../lm/rows.ts";
 import { sequenceFeeds } from "../lm/sequence.ts";
 import type { CausalLm } from "../models/causal-lm.ts";
@@ -8,7 +8,8 @@ import type { Optimizer } from "../optim/optimizer.ts";
 import type { CompileOptions, Device, Executable, Feeds, Tensor } from "../runtime/runtime.ts";
 import { CLIP_FEED, KEEP_FEED, type LmGraphs, scalarFeed } from "./lm-graphs.ts";
 import { afterOnHost } from "./method-steps.ts";
-import { scalarTensor, type StepperState, stepSeed, zeroTensor } from "./stepper.ts";
+import { OptimizerPages } from "./optimizer-pages.ts";
+import { scalarTensor, stepSeed, zeroTensor } from "./stepper.ts";
 import { SEED_FEED } from "./training-graph.ts";
 
 export interface LmStepperOptions {
@@ -25,7 +26,23 @@ export interface LmStepperOptions {
   readonly adapters?: readonly Adapter[];
   readonly totalSteps?: number;
   /** Goes on where a run was when {@link LmStepper.state} was taken. */
-  readonly resume?: StepperState;
+  readonly resume?: LmStepperState;
+  /** Folder for the file of paged optimizer states; needed if the graphs have some. */
+  readonly pagesFolder?: string;
+}
+
+/** What a run needs, besides the parameters, to go on as if it had never stopped. */
+export interface LmStepperState {
+  /** Steps taken. */
+  readonly steps: number;
+  readonly seed: number;
+  /** The optimizer's states, by name: one at a time is in memory. */
+  readonly slots: ReadonlyMap<string, StoredSlot>;
+}
+
+export interface StoredSlot {
+  readonly shape: readonly number[];
+  read(): Promise<Tensor>;
 }
 
 export interface LmStepResult {
@@ -36,50 +53,76 @@ export interface LmStepResult {
   readonly supervised: number;
 }
 
+interface Compiled {
+  readonly accumulate: Executable;
+  readonly norm: Executable;
+  readonly updates: readonly Executable[];
+  readonly after: Executable | undefined;
+  readonly pages: OptimizerPages | undefined;
+}
+
 export class LmStepper {
   readonly #device: Device;
   readonly #graphs: LmGraphs;
   readonly #options: LmStepperOptions;
   readonly #accumulate: Executable;
   readonly #norm: Executable;
-  readonly #update: Executable;
+  readonly #updates: readonly Executable[];
   readonly #after: Executable | undefined;
   readonly #seed: number;
   readonly #usesSeed: boolean;
+  readonly #pages: OptimizerPages | undefined;
   #step: number;
+  /** Why some parameters may be a step ahead of the others. */
+  #torn: unknown;
 
   private constructor(
     device: Device,
     graphs: LmGraphs,
     options: LmStepperOptions,
-    [accumulate, norm, update, after]: readonly [Executable, Executable, Executable, Executable | undefined],
+    { accumulate, norm, updates, after, pages }: Compiled,
   ) {
     this.#after = after;
+    this.#pages = pages;
     this.#device = device;
     this.#graphs = graphs;
     this.#options = options;
     this.#accumulate = accumulate;
     this.#norm = norm;
-    this.#update = update;
+    this.#updates = updates;
     this.#seed = options.resume?.seed ?? options.seed;
     this.#step = options.resume?.steps ?? 0;
     this.#usesSeed = graphs.accumulate.inputs.some(({ value }) => value.name === SEED_FEED);
   }
 
-  /** Compiles the graphs. The parameters must be on the device. */
+  /**
+   * Compiles the graphs. The parameters must be on the device.
+   * @throws ConfigError if there is no room for the paged states
+   */
   static async create(device: Device, graphs: LmGraphs, options: LmStepperOptions): Promise<LmStepper> {
+    const saved = async (name: string) => options.resume?.slots.get(name)?.read();
     for (const { name, shape } of graphs.gradients) await device.write(name, zeroTensor(shape));
-    for (const { name, shape } of graphs.slots) {
-      await device.write(name, options.resume?.slots.get(name) ?? zeroTensor(shape));
+    for (const { name, shape, paged } of graphs.slots) {
+      if (!paged) await device.write(name, (await saved(name)) ?? zeroTensor(shape));
     }
-    // The same large results come and go at every block: kept memory is not mapped and cleared each time, and, with nothing
-    // between them that lives longer, takes less of it than the allocator of the C library.
-    const compile = { arena: true, ...options.compile, frozen: graphs.frozen };
-    const accumulate = await device.compile(graphs.accumulate, compile);
-    const norm = await device.compile(graphs.norm);
-    const update = await device.compile(graphs.update);
-    const after = graphs.after === undefined ? undefined : await device.compile(graphs.after);
-    return new LmStepper(device, graphs, options, [accumulate, norm, update, after]);
+    const paged = graphs.slots.filter((slot) => slot.paged);
+    const { pagesFolder } = options;
+    if (paged.length > 0 && pagesFolder === undefined) throw new TypeError("paged optimizer states need a folder");
+    const pages = paged.length === 0 ? undefined : await OptimizerPages.create(device, pagesFolder!, paged, saved);
+    try {
+      // The same large results come and go at every block: kept memory is not mapped and cleared each time, and, with
+      // nothing between them that lives longer, takes less of it than the allocator of the C library.
+      const compile = { arena: true, ...options.compile, frozen: graphs.frozen };
+      const accumulate = await device.compile(graphs.accumulate, compile);
+      const norm = await device.compile(graphs.norm);
+      const updates: Executable[] = [];
+      for (const { graph } of graphs.updates) updates.push(await device.compile(graph));
+      const after = graphs.after === undefined ? undefined : await device.compile(graphs.after);
+      return new LmStepper(device, graphs, options, { accumulate, norm, updates, after, pages });
+    } catch (error) {
+      await pages?.free();
+      throw error;
+    }
   }
 
   /** Steps taken. */
@@ -87,11 +130,16 @@ export class LmStepper {
     return this.#step;
   }
 
-  /** What {@link LmStepperOptions.resume} needs, besides the parameters. */
-  async state(): Promise<StepperState> {
-    const slots = new Map<string, Tensor>();
-    for (const { name } of this.#graphs.slots) slots.set(name, await this.#device.read(name));
-    return { steps: this.#step, seed: this.#seed, slots };
+  /**
+   * What {@link LmStepperOptions.resume} needs, besides the parameters. It has to be read before the next step.
+   * @throws EngineError if the last step failed after it had changed some parameters
+   */
+  state(): LmStepperState {
+    this.#expectWhole();
+    const slots = this.#graphs.slots.map(
+      ({ name, shape }) => [name, { shape, read: () => this.#device.read(name) }] as const,
+    );
+    return { steps: this.#step, seed: this.#seed, slots: new Map(slots) };
   }
 
   /**
@@ -99,6 +147,7 @@ export class LmStepper {
    * @throws NumericError if the loss or the norm of the gradients is not finite; the parameters are as before the step
    */
   async step(batches: readonly SupervisedRows[], learningRate: number): Promise<LmStepResult> {
+    this.#expectWhole();
     const step = this.#step + 1;
     const supervised = batches.reduce((sum, { rows }) => sum + rows.length, 0);
     let loss = 0;
@@ -110,7 +159,7 @@ export class LmStepper {
     const gradNorm = Number((await this.#norm.run({})).grad_norm!.data[0]);
     if (!Number.isFinite(gradNorm)) throw notFinite(`step ${step}`, "norm of the gradients", gradNorm, learningRate);
     const clip = this.#clip(gradNorm);
-    await this.#update.run({ ...clip, ...this.#scalarFeeds(step, learningRate) });
+    await this.#update(clip, step, learningRate);
     if (this.#after !== undefined) {
       const outputs = await this.#after.run(clip);
       const { adapters = [], totalSteps = Infinity } = this.#options;
@@ -118,6 +167,29 @@ export class LmStepper {
     }
     this.#step = step;
     return { loss, gradNorm, supervised };
+  }
+
+  async #update(clip: Feeds, step: number, learningRate: number): Promise<void> {
+    const scalars = this.#scalarFeeds(step, learningRate);
+    try {
+      for (const [i, { graph }] of this.#graphs.updates.entries()) {
+        const known = graph.inputs.filter(({ value }) => Object.hasOwn(scalars, value.name));
+        const own = Object.fromEntries(known.map(({ value }) => [value.name, scalars[value.name]!]));
+        await this.#updates[i]!.run({ ...clip, ...own });
+      }
+    } catch (error) {
+      this.#torn = error;
+      throw error;
+    }
+  }
+
+  #expectWhole(): void {
+    if (this.#torn === undefined) return;
+    throw new EngineError({
+      what: "the last step failed after it had changed some of the parameters",
+      hint: "go on from the last checkpoint",
+      cause: this.#torn,
+    });
   }
 
   #feeds(batch: SupervisedRows, weight: number, micro: number, step: number): Feeds {
@@ -137,23 +209,23 @@ export class LmStepper {
   }
 
   #scalarFeeds(step: number, learningRate: number): Feeds {
-    const known = new Set(this.#graphs.update.inputs.map(({ value }) => value.name));
     const feeds: Record<string, Tensor> = {};
     for (const optimizer of this.#options.optimizers) {
       for (const rate of this.#graphs.rates) {
         const values = optimizer.scalarsAt(step, rate * learningRate);
-        for (const name of optimizer.scalars) {
-          const feed = scalarFeed(name, rate);
-          if (known.has(feed)) feeds[feed] = scalarTensor("float32", values[name]!);
-        }
+        for (const name of optimizer.scalars) feeds[scalarFeed(name, rate)] = scalarTensor("float32", values[name]!);
       }
     }
     return feeds;
   }
 
-  /** Frees what was compiled, and the gradients. Parameters and optimizer states stay on the device. */
+  /**
+   * Frees what was compiled, the gradients, and optimizer states that are paged. Parameters and the other states stay on the
+   * device.
+   */
   async dispose(): Promise<void> {
-    for (const executable of [this.#accumulate, this.#norm, this.#update, this.#after]) await executable?.dispose();
+    for (const executable of [this.#accumulate, this.#norm, ...this.#updates, this.#after]) await executable?.dispose();
+    await this.#pages?.free();
     for (const { name } of this.#graphs.gradients) await this.#device.free(name);
   }
 }

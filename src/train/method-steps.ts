@@ -1,10 +1,11 @@
 /** What tuning methods add to a training step: penalties, gradients of their own, and what follows the optimizer. */
 import { type Adapter, type AdaptedLayer, afterStateName, parameterValues, sharedValues } from "../adapters/adapter.ts";
 import type { Method } from "../adapters/method.ts";
+import { ConfigError, listed } from "../errors.ts";
 import { Graph, type Value } from "../ir/graph.ts";
 import { add } from "../ir/ops/add.ts";
 import { shapeOf } from "../ir/shape.ts";
-import type { Layer, Tracing } from "../nn/module.ts";
+import type { Layer, ParameterSpec, Tracing } from "../nn/module.ts";
 import type { Device, Results } from "../runtime/runtime.ts";
 
 interface NamedShape {
@@ -42,6 +43,8 @@ export interface Place {
   /** Undefined: a parameter of the model as a whole. */
   readonly target: AdaptedLayer | undefined;
   readonly parameter: string;
+  /** A copy of a parameter of the base, which has this name there. */
+  readonly isCopy?: true;
 }
 
 /** Parameters of adapters by the names of their states. */
@@ -54,6 +57,9 @@ export function placesOf(adapters: readonly Adapter[]): ReadonlyMap<string, Plac
       ...[...adapter.shared].map(
         ([parameter, spec]) => [spec.name, { adapter, target: undefined, parameter }] as const,
       ),
+      ...[...adapter.copies].map(
+        ([parameter, copy]) => [copy.name, { adapter, target: undefined, parameter, isCopy: true }] as const,
+      ),
     ]),
   );
 }
@@ -65,7 +71,7 @@ export function gradientAt(
   tracing: Pick<Tracing, "graph" | "parameter">,
 ): Value {
   const method = place?.adapter.method;
-  if (place === undefined || method?.gradient === undefined) return gradient;
+  if (place === undefined || place.isCopy === true || method?.gradient === undefined) return gradient;
   const { adapter, target, parameter } = place;
   return method.gradient({
     layer: target?.layer,
@@ -77,12 +83,20 @@ export function gradientAt(
 }
 
 /** Learning rate of the parameter at a place, as a multiple of the run's. */
-export function rateAt(place: Place | undefined, learningRate: number): number {
+export function rateAt(place: Place | undefined, { shape }: Pick<ParameterSpec, "shape">, learningRate: number): number {
   if (place === undefined) return 1;
-  const { adapter, target, parameter } = place;
-  const rate = adapter.method.rate?.(parameter, target?.config ?? adapter.config);
+  const { adapter, target, parameter: name } = place;
+  const rate = adapter.method.rate?.({ name, shape }, target?.config ?? adapter.config);
   if (rate === undefined) return 1;
   return "times" in rate ? rate.times : learningRate === 0 ? 0 : rate.fixed / learningRate;
+}
+
+/** @throws ConfigError if the settings of a method do not go with a run of this many steps */
+export function checkRun(adapters: readonly Adapter[], totalSteps: number): void {
+  for (const { method, config } of adapters) {
+    const wrong = method.afterStep?.wrong?.(config, totalSteps) ?? [];
+    if (wrong.length > 0) throw new ConfigError({ where: method.name, what: listed(wrong) });
+  }
 }
 
 /** What runs after the optimizer. */

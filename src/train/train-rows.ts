@@ -18,6 +18,7 @@ const LISTED = 5;
 
 /**
  * @param seed of the order; undefined leaves the rows as they are
+ * @param places of each row that virtual tokens take
  * @throws ConfigError naming the first rows whose tokens or labels are none of the model's, and what is wrong with each
  */
 export function rowsOf(
@@ -25,6 +26,7 @@ export function rowsOf(
   rows: readonly TrainRow[] | RowSource,
   model: CausalLm,
   seed: number | undefined,
+  places = 0,
 ): RowSource {
   const given: unknown = rows;
   if (!Array.isArray(rows) && (typeof given !== "object" || given === null || !("rows" in given))) {
@@ -33,7 +35,7 @@ export function rowsOf(
   if ("rows" in rows) return rows;
   const wrong: string[] = [];
   const encoded = rows.map((row, i) => {
-    const problem = wrongWith(row, model);
+    const problem = wrongWith(row, model, places);
     if (problem === undefined) return encode(row);
     wrong.push(`row ${i}: ${problem}`);
     return undefined;
@@ -57,7 +59,7 @@ function encode({ inputIds, labels = inputIds, attentionMask, ...rest }: TrainRo
   return { ...rest, inputIds: kept(inputIds), labels: kept(labels) };
 }
 
-function wrongWith(row: TrainRow, { vocabSize, maxPositions, rope }: CausalLm): string | undefined {
+function wrongWith(row: TrainRow, { vocabSize, maxPositions, rope }: CausalLm, places: number): string | undefined {
   const { inputIds, labels, attentionMask } = row;
   if (!isRow(inputIds)) {
     const names = Object.keys(row);
@@ -77,8 +79,10 @@ function wrongWith(row: TrainRow, { vocabSize, maxPositions, rope }: CausalLm): 
   if (badLabel !== undefined) return `labels has ${String(badLabel)}, neither a token nor ${IGNORED}`;
   // Rotations go on for ever, and a table of positions ends.
   const tokens = attentionMask === undefined ? length : Array.from(attentionMask).filter((seen) => seen !== 0).length;
-  if (rope === undefined && tokens > maxPositions)
-    return `has ${tokens} tokens, and the model ${maxPositions} positions`;
+  if (rope === undefined && tokens + places > maxPositions) {
+    const taken = places === 0 ? "" : `, ${places} of which are taken by virtual tokens`;
+    return `has ${tokens} tokens, and the model ${maxPositions} positions${taken}`;
+  }
   return undefined;
 }
 

@@ -16,6 +16,7 @@ import { type TrainerCallback } from "./run/events.ts";
 import type { LogRow } from "./run/log-rows.ts";
 import type { RunLog } from "./run/log.ts";
 import { checkIdentity, type Identity, readTrainingState, type TrainingState } from "./run/training-state.ts";
+import { virtualTokens } from "../lm/adapted-sequence.ts";
 import { type Trainable } from "../lm/trainable.ts";
 import { rowsOf, type TrainRow } from "./train-rows.ts";
 
@@ -58,8 +59,9 @@ export class Trainer {
     this.#outputDir = given.has("output_dir") ? config.outputDir : undefined;
     const seed = config.shuffle ? config.dataSeed : undefined;
     const { model } = this.#trainable.language;
-    this.#train = rowsOf("trainDataset", options.trainDataset, model, seed);
-    this.#eval = evalDataset === undefined ? undefined : rowsOf("evalDataset", evalDataset, model, undefined);
+    const { count: places } = virtualTokens(this.#trainable.adapters);
+    this.#train = rowsOf("trainDataset", options.trainDataset, model, seed, places);
+    this.#eval = evalDataset === undefined ? undefined : rowsOf("evalDataset", evalDataset, model, undefined, places);
     this.#callbacks = options.callbacks ?? [];
     this.#padId = options.padId ?? 0;
     this.#alsoSave = options.alsoSave;

@@ -4,16 +4,18 @@ import { decays, optimizerOf } from "./optimizers.ts";
 import { adapterHook, resolveParameter } from "../adapters/adapter.ts";
 import type { Settings } from "../config/derive.ts";
 import { scheduleOf, stepsOf } from "../config/schedule.ts";
+import { cacheDirectory } from "../data/cache-directory.ts";
 import { NumericError } from "../errors.ts";
 import { virtualTokens } from "../lm/adapted-sequence.ts";
+import { usableContext } from "../lm/usable-context.ts";
 import { supervisedRows, type SupervisedRows } from "../lm/rows.ts";
 import { countElements } from "../nn/module.ts";
 import type { Schedule } from "../optim/schedule.ts";
 import { diagnose } from "./diagnose.ts";
 import { headChunks } from "./head-chunks.ts";
-import { lmGraphs } from "./lm-graphs.ts";
+import { lmGraphs, pagingOf } from "./lm-graphs.ts";
 import { LmStepper, type LmStepResult } from "./lm-stepper.ts";
-import { placesOf, rateAt } from "./method-steps.ts";
+import { checkRun, placesOf, rateAt } from "./method-steps.ts";
 import { type Plan, type Position, stepsFrom, type StepRows } from "./plan.ts";
 import type { Row, RowSource } from "../data/row-source.ts";
 import { BestMetric } from "./run/best-metric.ts";
@@ -39,6 +41,9 @@ export interface TrainOutput {
   /** Path of the newest checkpoint, if there is one. */
   readonly checkpoint?: string;
 }
+
+/** Of `shift_attn`: LLaMA-Factory's, and the paper's. */
+const SHIFTED_GROUPS = 4;
 
 /** Length of a row for choices by cost, where nothing better is known. */
 const TYPICAL_LENGTH = 512;
@@ -126,6 +131,7 @@ export class TrainingRun {
     resumedFrom: string | undefined,
   ): Promise<TrainingRun> {
     const { trainable, settings, outputDir, train, plan, callbacks } = parts;
+    checkRun(trainable.adapters, plan.totalSteps);
     if (outputDir !== undefined) await cleanCheckpoints(outputDir);
     const { model, device } = trainable.language;
     const decaying = optimizerOf(settings, settings.weightDecay);
@@ -142,10 +148,12 @@ export class TrainingRun {
       ...(adapters.length === 0 ? {} : { adapt: (seed) => adapterHook(adapters, { seed }) }),
       adapters,
       optimizerOf: (spec) => (decays(spec) ? decaying : plain),
-      rateOf: ({ name }) => rateAt(places.get(name), settings.learningRate),
+      rateOf: (spec) => rateAt(places.get(spec.name), spec, settings.learningRate),
       chunks,
       checkpoint: settings.gradientCheckpointing,
+      ...(settings.shiftAttn ? { groups: SHIFTED_GROUPS } : {}),
       typicalSizes,
+      optimizerBudget: settings.optimizerMemoryBudget ?? Infinity,
     });
     // Weights that training changes must not stay in graphs that were compiled with them as constants.
     await trainable.language.changed();
@@ -158,6 +166,7 @@ export class TrainingRun {
       compile: { typicalSizes },
       adapters,
       totalSteps: plan.totalSteps,
+      pagesFolder: outputDir ?? cacheDirectory(),
       ...(resume === undefined ? {} : { resume: resume.stepper }),
     });
     const log = await RunLog.open({
@@ -177,6 +186,8 @@ export class TrainingRun {
     const run = new TrainingRun(parts, stepper, log, resume);
     if (resumedFrom !== undefined) run.#checkpoint = resumedFrom;
     const { trainable: trainableParameters, all: allParameters } = countTrainable(trainable);
+    const paging = pagingOf(graphs);
+    const context = usableContext(model, adapters);
     await emit(callbacks, "onStart", {
       outputDir: outputDir ?? "",
       totalSteps: plan.totalSteps,
@@ -186,6 +197,8 @@ export class TrainingRun {
       ...(resumedFrom === undefined ? {} : { resumedFrom }),
       trainableParameters,
       allParameters,
+      ...(context === undefined ? {} : { context }),
+      ...(paging.paged === 0 ? {} : { paging }),
       settings: { ...settings },
     });
     return run;
@@ -363,7 +376,7 @@ export class TrainingRun {
     const progress = this.#progress;
     const { position, ...counts } = progress;
     return {
-      stepper: await this.#stepper.state(),
+      stepper: this.#stepper.state(),
       progress: {
         ...counts,
         epoch: position.epoch,

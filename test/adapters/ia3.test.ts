@@ -6,11 +6,12 @@ import { ia3, type Ia3Config } from "../../src/adapters/ia3.ts";
 import { describeMethod, type MethodFacts } from "../../src/testing/describe-method.ts";
 import { describePeftCase } from "../../src/testing/describe-peft-case.ts";
 import { mlpRig, tokenRig } from "../../src/testing/method-rig.ts";
+import { itComputesOnConvolutions } from "./conv-case.ts";
 
 const facts: MethodFacts<Ia3Config> = {
   elements: ({ name, inFeatures, outFeatures }, { feedforwardModules }) =>
     typeof feedforwardModules === "string" && new RegExp(`^${feedforwardModules}$`).test(name) ? inFeatures : outFeatures,
-  notInFile: ["init"],
+  notInFile: [],
   golden: [],
   models: ["mlp", "conv"],
   // Vectors alone cannot learn labels by heart.
@@ -35,6 +36,9 @@ describePeftCase(ia3, {
   attach: { config: { feedforwardModules: ["down_proj", "o_proj"] }, targetModules: several },
 });
 describePeftCase(ia3, { folder: "ia3-gpt2", attach: { config: {} } });
+
+itComputesOnConvolutions("ia3");
+itComputesOnConvolutions("ia3-inputs");
 
 it("refuses embeddings, and models of which nothing is known, by name", () => {
   const on = (targetModules: readonly string[], config: Partial<Ia3Config>) => () =>

@@ -20,6 +20,33 @@ export const loraCases: readonly MethodCase<LoraConfig>[] = [
     name: "ranks and scales of its own on a layer",
     config: { ...base, useRslora: true, rankPattern: { ".*1|embed|[ab]": 2 }, alphaPattern: { "fc.?|[ab]": 7 } },
   },
+  {
+    name: "orthogonal start",
+    config: { ...base, init: "orthogonal" },
+    models: ["mlp"],
+    startsElsewhere: "B A is zero but for rounding",
+  },
+  { name: "PiSSA", config: { ...base, init: "pissa" }, models: ["mlp", "tokens"], converts: true },
+  {
+    name: "PiSSA in steps, dropout, rsLoRA",
+    config: { r: 3, alpha: 5, useRslora: true, dropout: 0.25, init: "pissa_niter_2" },
+    models: ["mlp"],
+    converts: true,
+  },
+  {
+    name: "PiSSA, weight form, a rank of its own",
+    config: { ...base, init: "pissa", form: "weight", rankPattern: { "fc2|[ab]": 2 }, alphaPattern: { "fc1|[ab]": 7 } },
+    models: ["mlp"],
+    converts: true,
+  },
+  { name: "OLoRA", config: { ...base, init: "olora" }, models: ["mlp", "tokens"], converts: true },
+  {
+    name: "LoftQ",
+    config: { ...base, init: "loftq", loftqConfig: { bits: 4, iterations: 2 } },
+    models: ["mlp", "tokens"],
+    startsElsewhere: "the frozen weight is a quantised one, and A and B make up for a part of that",
+  },
+  { name: "LoRA+", config: { ...base, loraplusLrRatio: 16 }, models: ["tokens"] },
   { name: "form by cost, dropout", config: { ...base, form: "auto", dropout: 0.25 } },
 ];
 
@@ -28,7 +55,7 @@ export const loraFacts: MethodFacts<LoraConfig> = {
     (layer.kind === "conv2d"
       ? r * layer.inFeatures * layer.kernel[0] * layer.kernel[1] + layer.outFeatures * r
       : loraElements([layer], r)) + (loraBias ? layer.outFeatures : 0),
-  notInFile: ["form", "init"],
+  notInFile: ["form", "init", "loraplusLrRatio"],
   golden: [
     { folder: "mlp", model: "mlp" },
     { folder: "mlp-rslora", model: "mlp" },

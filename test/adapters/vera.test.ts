@@ -14,7 +14,7 @@ import { mlpRig, scatterParameters, tokenRig } from "../../src/testing/method-ri
 
 const facts: MethodFacts<VeraConfig> = {
   elements: ({ outFeatures }, { r }) => outFeatures + r,
-  notInFile: ["init"],
+  notInFile: [],
   golden: [],
   models: ["mlp"],
   leaves: 0.5,

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite, test } from "node:test";
+import { storageSettings } from "../../src/config/storage.ts";
 import { parseRunConfig, readRunConfig, validateArgs } from "../../src/config/read.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { CHAT, DPO, MERGE, QLORA, TRAIN } from "./llama-factory.ts";
@@ -74,10 +75,30 @@ suite("LLaMA-Factory's own files", () => {
     assert.equal(parseRunConfig(TRAIN, "train.yaml", ["export_dir=out"], "export").config.exportDir, "out");
   });
 
-  test("QLoRA and DPO are refused by the one key that asks for them", () => {
-    const qlora = messageOf(() => parseRunConfig(QLORA, "qlora.yaml"));
-    assert.match(qlora, /^qlora\.yaml:4: quantization_bit: .*not there yet: got 4\n {2}hint: remove the line/);
-    assert.doesNotMatch(qlora, /double_quantization|quantization_method/);
+  test("QLoRA, with the defaults that LLaMA-Factory has", () => {
+    const { config } = parseRunConfig(QLORA, "qlora.yaml");
+    assert.deepEqual([config.quantizationBit, config.quantizationMethod], [4, "bnb"]);
+    assert.deepEqual(storageSettings(config), { storage: "nf4", doubleQuantization: true });
+    const storageOf = (...overrides: string[]) =>
+      storageSettings(parseRunConfig(QLORA, "qlora.yaml", overrides).config);
+    assert.deepEqual(storageOf("quantization_type=fp4", "double_quantization=false"), {
+      storage: "fp4",
+      doubleQuantization: false,
+    });
+    assert.equal(storageOf("quantization_bit=8").storage, "int8");
+    assert.deepEqual(storageSettings(parseRunConfig(TRAIN, "train.yaml").config), {});
+    assert.equal(storageSettings(parseRunConfig(TRAIN, "train.yaml", ["storage=bfloat16"]).config).storage, "bfloat16");
+  });
+
+  test("other bits, other quantisers, two storages and training what is quantised are refused", () => {
+    const refused = (...overrides: string[]) => messageOf(() => parseRunConfig(QLORA, "qlora.yaml", overrides));
+    assert.match(refused("quantization_bit=3"), /quantization_bit: is not what it should be: got 3, expected .*4 or 8/);
+    assert.match(refused("quantization_method=gptq"), /quantization_method: this format is not there.*got gptq/);
+    assert.match(refused("storage=int4"), /storage: says in another way what quantization_bit says/);
+    assert.match(refused("finetuning_type=full"), /quantization_bit: weights that are stored so cannot be trained/);
+  });
+
+  test("DPO is refused by the one key that asks for it", () => {
     assert.match(
       messageOf(() => parseRunConfig(DPO, "dpo.yaml")),
       /^dpo\.yaml:5: stage: preference training is not there yet/,
@@ -228,6 +249,27 @@ suite("the command line after the file", () => {
       /command line: is not key=value: got --lora_rank\n.*write lora_rank=VALUE/,
     );
     assert.match(complaint("", ["--lora_rank=8"]), /write lora_rank=8/);
+  });
+
+  test("a budget of memory for the optimizer: bytes, or an amount; nothing in memory with paged optimizers", () => {
+    const budget = (lines: string) => read(lines).config.optimizerMemoryBudget;
+    assert.equal(budget(""), null);
+    assert.equal(budget("optimizer_memory_budget: 4096\n"), 4096);
+    assert.equal(budget("optimizer_memory_budget: 0\n"), 0);
+    assert.equal(budget("optimizer_memory_budget: 512MB\n"), 512e6);
+    assert.equal(budget("optimizer_memory_budget: 1.5 GiB\n"), 1.5 * 2 ** 30);
+    assert.equal(budget("optimizer_memory_budget: 1e3kB\n"), 1e6);
+    for (const optim of ["paged_adamw_32bit", "paged_adamw"]) {
+      assert.equal(budget(`optim: ${optim}\n`), 0);
+      assert.equal(budget(`optim: ${optim}\noptimizer_memory_budget: 1MB\n`), 1e6);
+    }
+    for (const wrong of ["512 pages", "-1", "much", "MB"]) {
+      assert.match(
+        complaint(`optimizer_memory_budget: ${wrong}\n`),
+        /optimizer_memory_budget: is not what it should be: got .*, expected bytes, or an amount such as 512MB or 1\.5GiB, or null/,
+      );
+    }
+    assert.match(read("optim: sgd\noptimizer_memory_budget: 1MB\n").notes.join(), /sgd keeps no states/);
   });
 
   test("is enough without a file", async () => {

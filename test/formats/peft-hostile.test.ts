@@ -70,7 +70,7 @@ describe("settings that change the result", () => {
     modules_to_save: [1],
     layers_to_transform: [-1],
     exclude_modules: 3,
-    init_lora_weights: "pissa_niter_4",
+    init_lora_weights: "corda",
   })) {
     it(`${key}: refused by name`, async () => {
       await changeConfig({ [key]: value });
@@ -84,8 +84,8 @@ describe("settings that change the result", () => {
   });
 
   it("are refused all at once", async () => {
-    await changeConfig({ use_dora: true, bias: "some", init_lora_weights: "olora", r: "8", lora_dropout: 2 });
-    await refused(["use_dora is true", 'bias is "some"', '"olora"', 'r is "8", not an integer', "dropout is 2"]);
+    await changeConfig({ use_dora: true, bias: "some", init_lora_weights: "lora_ga", r: "8", lora_dropout: 2 });
+    await refused(["use_dora is true", 'bias is "some"', '"lora_ga"', 'r is "8", not an integer', "dropout is 2"]);
   });
 
   it("a pattern that is none", async () => {

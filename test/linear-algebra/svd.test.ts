@@ -121,7 +121,7 @@ it("finds many vectors of a larger matrix", () => {
   const all = singularValues(turned);
   close(all.slice(0, 60), values, 1e-11 * values[0]!);
   // ‖W‖² is the sum of the squares.
-  const square = matrix.data.reduce((sum, value) => sum + value * value, 0);
+  const square = Array.from(matrix.data).reduce((sum, value) => sum + value * value, 0);
   assert.ok(Math.abs(all.reduce((sum, value) => sum + value * value, 0) / square - 1) < 1e-12);
 });
 

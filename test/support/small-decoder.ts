@@ -16,12 +16,14 @@ export interface SmallDecoderOptions {
   readonly width: number;
   readonly tokens: number;
   readonly checkpoint: boolean;
+  /** Bytes of optimizer states in memory. Default: all. */
+  readonly budget?: number;
 }
 
 const VOCABULARY = 97;
 const SUPERVISED = 7;
 
-export function smallDecoder({ blocks, width, tokens, checkpoint }: SmallDecoderOptions) {
+export function smallDecoder({ blocks, width, tokens, checkpoint, budget = Infinity }: SmallDecoderOptions) {
   const model = decoder({
     modelType: "qwen2",
     vocabSize: VOCABULARY,
@@ -54,6 +56,8 @@ export function smallDecoder({ blocks, width, tokens, checkpoint }: SmallDecoder
     chunks: 1,
     checkpoint,
     typicalSizes,
+    optimizerBudget: budget,
+    pageBytes: 1 << 14,
   });
   const random = new Random(5, 0);
   const inputIds = Int32Array.from({ length: tokens }, () => random.integer(VOCABULARY));
@@ -62,10 +66,17 @@ export function smallDecoder({ blocks, width, tokens, checkpoint }: SmallDecoder
     graphs,
     typicalSizes,
     batch,
-    createStepper: async (device: Device, compile: CompileOptions = {}): Promise<LmStepper> => {
+    createStepper: async (device: Device, compile: CompileOptions = {}, pagesFolder?: string): Promise<LmStepper> => {
       await initializeParameters(device, model.parameters, 1);
       await initializeAdapter(device, adapter, 2);
-      const options = { model, optimizers: [optimizer], chunks: 1, maxGradNorm: 0, seed: 0 };
+      const options = {
+        model,
+        optimizers: [optimizer],
+        chunks: 1,
+        maxGradNorm: 0,
+        seed: 0,
+        ...(pagesFolder === undefined ? {} : { pagesFolder }),
+      };
       return LmStepper.create(device, graphs, { ...options, compile: { typicalSizes, ...compile } });
     },
   };

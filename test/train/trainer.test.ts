@@ -1,7 +1,7 @@
 /** The trainer against transformers' own, with PEFT: golden/make/trainer.py. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, suite, test } from "node:test";
@@ -118,6 +118,55 @@ suite("Trainer", () => {
         rows.flatMap(({ step, loss }) => (loss === undefined ? [] : [[step, loss]]));
       assert.deepEqual(losses(rest.output.logHistory), losses(whole.output.logHistory));
       assert.ok(rest.weights.equals(whole.weights), `the weights differ after stopping at step ${stopAt}`);
+    }
+  });
+
+  test("paged optimizer states change no number, and a run goes on with another budget for them", async () => {
+    const run = async (name: string, args: TrainingArguments, stopAt?: number, resumeFrom?: string) => {
+      const model = await start();
+      const controller = new AbortController();
+      const said: (number | undefined)[] = [];
+      const watch: TrainerCallback = {
+        onStart: ({ paging }) => void said.push(paging?.resident, paging?.paged),
+        onStep: ({ step }) => (step === stopAt ? controller.abort() : undefined),
+      };
+      const outputDir = join(dir, name);
+      const trainer = new Trainer({
+        model,
+        trainDataset: golden.rows,
+        args: { ...ARGS, saveStrategy: "no", outputDir, ...args },
+        callbacks: [watch],
+      });
+      const { checkpoint } = await trainer.train({
+        signal: controller.signal,
+        ...(resumeFrom === undefined ? {} : { resumeFrom }),
+      });
+      await model.savePretrained(join(dir, `${name}-adapter`));
+      await model.deleteAdapter("default");
+      const files = (await readdir(outputDir)).filter((file) => file.includes("pages"));
+      assert.deepEqual(files, []);
+      const slots = checkpoint === undefined ? undefined : await readFile(join(checkpoint, "optimizer.safetensors"));
+      const weights = await readFile(join(dir, `${name}-adapter`, "adapter_model.safetensors"));
+      return { checkpoint, said, slots, weights };
+    };
+    const whole = await run("in-memory", {});
+    assert.deepEqual(whole.said, [undefined, undefined]);
+    const paged = await run("paged", { optim: "paged_adamw_32bit" });
+    assert.equal(paged.said[0], 0);
+    const bytes = paged.said[1]!;
+    assert.ok(paged.weights.equals(whole.weights), "paged_adamw_32bit");
+    const budget = Math.floor(bytes / 2);
+    const [first, plain] = [await run("paged-parts", { optimizerMemoryBudget: budget }, 3), await run("parts", {}, 3)];
+    assert.ok(first.said[0]! > 0 && first.said[0]! <= budget && first.said[0]! + first.said[1]! === bytes);
+    assert.ok(first.slots!.equals(plain.slots!), "what is saved is the same");
+    const others: [TrainingArguments, string][] = [
+      [{}, first.checkpoint!],
+      [{ optim: "paged_adamw" }, first.checkpoint!],
+      [{ optimizerMemoryBudget: budget }, plain.checkpoint!],
+    ];
+    for (const [i, [args, from]] of others.entries()) {
+      const rest = await run(`paged-rest-${i}`, args, undefined, from);
+      assert.ok(rest.weights.equals(whole.weights), JSON.stringify(args));
     }
   });
 

@@ -2,18 +2,19 @@
  * `lowrank bench generate`: how fast this machine generates, against what its memory allows. The model has the shape of a
  * known one and random weights, so that nothing is downloaded.
  */
-import { mapParameters } from "../../formats/model/parameters.ts";
 import { generate } from "../../lm/generate.ts";
 import { LanguageModel } from "../../lm/language-model.ts";
 import type { CausalLm } from "../../models/causal-lm.ts";
 import { countElements } from "../../nn/module.ts";
+import { storedModel } from "../../quant/index.ts";
 import { Random } from "../../random.ts";
 import { ortDevice } from "../../runtime/node/device-node.ts";
 import { peakBytes } from "../../runtime/node/process-memory-node.ts";
 import { table } from "../terminal/table.ts";
 import { memoryBandwidth } from "./memory-bandwidth.ts";
-import { withRandomWeights } from "./random-weights.ts";
+import { mapWeights, withRandomWeights } from "./random-weights.ts";
 import { modelOfShape } from "./shapes.ts";
+import { storedAs } from "./storages.ts";
 
 const FLOAT32 = Float32Array.BYTES_PER_ELEMENT;
 const GB = 1e9;
@@ -21,6 +22,8 @@ const KIB = 1024;
 
 export interface BenchGenerateOptions {
   readonly shape: string;
+  /** Of the weights. */
+  readonly storage: string;
   readonly promptTokens: number;
   /** At least 2: the first one comes with the prompt. */
   readonly newTokens: number;
@@ -34,6 +37,7 @@ export interface BenchGenerateOptions {
 export interface BenchGenerateReport {
   readonly shape: string;
   readonly layers: number;
+  readonly storage: string;
   readonly prompt_tokens: number;
   readonly new_tokens: number;
   readonly threads: number;
@@ -55,12 +59,13 @@ export interface BenchGenerateReport {
 export async function benchGenerate(options: BenchGenerateOptions, signal: AbortSignal): Promise<BenchGenerateReport> {
   const { shape, layers, promptTokens, newTokens, threads } = options;
   const model = modelOfShape(shape, layers);
-  const name = `${shape.toLowerCase()}-${model.blocks}`;
-  return withRandomWeights(model, { name, keep: options.keep === true, signal }, async (path) => {
+  const stored = storedAs(model, options.storage);
+  const name = `${shape.toLowerCase()}-${model.blocks}-${options.storage}`;
+  return withRandomWeights(model, { name, keep: options.keep === true, stored, signal }, async (path) => {
     const device = await ortDevice({ threads });
     try {
-      await mapParameters(device, model.parameters, path);
-      const language = new LanguageModel(device, model);
+      await mapWeights(device, path);
+      const language = new LanguageModel(device, model, storedModel(stored));
       const random = new Random(1, 0);
       const prompt = Array.from({ length: promptTokens }, () => random.integer(model.vocabSize));
       // Compiles, reads pages and maps memory.
@@ -77,6 +82,7 @@ export async function benchGenerate(options: BenchGenerateOptions, signal: Abort
       return {
         shape,
         layers: model.blocks,
+        storage: options.storage,
         prompt_tokens: promptTokens,
         new_tokens: newTokens,
         threads,
@@ -104,7 +110,7 @@ export async function runBenchGenerate(options: BenchGenerateOptions, signal: Ab
   }
   const percent = Math.round(100 * report.share_of_memory_bandwidth);
   const rows = [
-    ["model", `${report.shape}, ${report.layers} layers, float32, random weights`],
+    ["model", `${report.shape}, ${report.layers} layers, ${report.storage}, random weights`],
     ["prompt", `${report.prompt_tokens} tokens, ${report.prefill_tokens_per_s} tokens/s`],
     ["answer", `${report.new_tokens} tokens, ${report.decode_tokens_per_s} tokens/s`],
     [

@@ -6,8 +6,8 @@ import { type Adapter, adapterHook, attach } from "../../adapters/adapter.ts";
 import { initializeAdapter } from "../../adapters/initialize.ts";
 import { lora } from "../../adapters/lora.ts";
 import { type Encoded, IGNORED } from "../../data/sample.ts";
-import { mapParameters } from "../../formats/model/parameters.ts";
 import { supervisedRows } from "../../lm/rows.ts";
+import { storedModel } from "../../quant/index.ts";
 import { adamw } from "../../optim/adam.ts";
 import { Random } from "../../random.ts";
 import { ortDevice } from "../../runtime/node/device-node.ts";
@@ -16,8 +16,9 @@ import { headChunks } from "../../train/head-chunks.ts";
 import { lmGraphs } from "../../train/lm-graphs.ts";
 import { LmStepper } from "../../train/lm-stepper.ts";
 import { table } from "../terminal/table.ts";
-import { withRandomWeights } from "./random-weights.ts";
+import { mapWeights, withRandomWeights } from "./random-weights.ts";
 import { modelOfShape } from "./shapes.ts";
+import { storedAs } from "./storages.ts";
 
 /** Steps before those that are timed: pages are read, memory is mapped. */
 const WARM_UP = 2;
@@ -25,10 +26,14 @@ const KIB = 1024;
 
 export interface BenchTrainOptions {
   readonly shape: string;
+  /** Of a sequence. */
   readonly tokens: number;
+  /** Sequences of a step, computed together. Default: 1. */
+  readonly batch?: number;
   /** Share of the tokens that are trained on, the last ones. */
   readonly supervised: number;
-  readonly storage: BenchStorage;
+  /** Of the frozen weights. */
+  readonly storage: string;
   readonly gradientCheckpointing?: true;
   readonly r: number;
   readonly steps: number;
@@ -39,16 +44,13 @@ export interface BenchTrainOptions {
   readonly json?: true;
 }
 
-/** How the frozen weights are stored. */
-export const BENCH_STORAGES = ["float32"] as const;
-export type BenchStorage = (typeof BENCH_STORAGES)[number];
-
 export interface BenchTrainReport {
   readonly shape: string;
   readonly layers: number;
   readonly tokens: number;
+  readonly batch: number;
   readonly supervised: number;
-  readonly storage: BenchStorage;
+  readonly storage: string;
   readonly gradient_checkpointing: boolean;
   readonly r: number;
   readonly trainable_params: number;
@@ -65,25 +67,27 @@ export interface BenchTrainReport {
 
 /** @throws ConfigError if there is no such shape */
 export async function benchTrain(options: BenchTrainOptions, signal: AbortSignal): Promise<BenchTrainReport> {
-  const { shape, tokens, r, threads, layers, storage } = options;
+  const { shape, tokens, batch: B = 1, r, threads, layers, storage } = options;
   const checkpoint = options.gradientCheckpointing === true;
   const model = modelOfShape(shape, layers);
   const supervised = Math.max(1, tokens - Math.floor(tokens * (1 - options.supervised)));
-  const name = `${shape.toLowerCase()}-${model.blocks}`;
-  return withRandomWeights(model, { name, keep: options.keep === true, signal }, async (path) => {
+  const stored = storedAs(model, storage);
+  const name = `${shape.toLowerCase()}-${model.blocks}-${storage}`;
+  return withRandomWeights(model, { name, keep: options.keep === true, stored, signal }, async (path) => {
     const device = await ortDevice({ threads });
     try {
-      await mapParameters(device, model.parameters, path);
+      await mapWeights(device, path);
       const adapter: Adapter = attach(model, lora, { targetModules: "all-linear", config: { r, alpha: 2 * r } });
       await initializeAdapter(device, adapter, 0);
       const trained = adapter.parameters;
-      const chunks = headChunks(supervised, model.vocabSize);
-      const typicalSizes = { B: 1, T: tokens, C: Math.ceil(supervised / chunks) };
+      const chunks = headChunks(B * supervised, model.vocabSize);
+      const typicalSizes = { B, T: tokens, C: Math.ceil((B * supervised) / chunks) };
       const optimizer = adamw();
       const graphs = lmGraphs({
         model,
         trained,
         stateOf: (parameter) => model.tied[parameter] ?? parameter,
+        stored: storedModel(stored),
         adapt: (seed) => adapterHook([adapter], { seed }),
         optimizerOf: () => optimizer,
         chunks,
@@ -99,7 +103,8 @@ export async function benchTrain(options: BenchTrainOptions, signal: AbortSignal
         seed: 0,
         compile: { typicalSizes },
       });
-      const batch = [supervisedRows([randomExample(model.vocabSize, tokens, supervised)], 0)];
+      const examples = Array.from({ length: B }, (_, i) => randomExample(i, model.vocabSize, tokens, supervised));
+      const batch = [supervisedRows(examples, 0)];
       const seconds: number[] = [];
       const losses: number[] = [];
       for (let i = 0; i < WARM_UP + options.steps; i++) {
@@ -114,6 +119,7 @@ export async function benchTrain(options: BenchTrainOptions, signal: AbortSignal
         shape,
         layers: model.blocks,
         tokens,
+        batch: B,
         supervised: options.supervised,
         storage,
         gradient_checkpointing: checkpoint,
@@ -122,7 +128,7 @@ export async function benchTrain(options: BenchTrainOptions, signal: AbortSignal
         threads,
         steps: options.steps,
         step_s: rounded(step, 3),
-        tokens_per_s: rounded(tokens / step, 1),
+        tokens_per_s: rounded((B * tokens) / step, 1),
         peak_rss_gb: rounded((await peakBytes()) / KIB / 1e6, 2),
         loss: [losses[0]!, losses.at(-1)!],
       };
@@ -141,7 +147,10 @@ export async function runBenchTrain(options: BenchTrainOptions, signal: AbortSig
   const rows = [
     ["model", `${report.shape}, ${report.layers} layers, ${report.storage}, random weights`],
     ["adapter", `LoRA r = ${report.r}, ${report.trainable_params.toLocaleString("en")} parameters`],
-    ["batch", `${report.tokens} tokens, ${Math.round(100 * report.supervised)} % of them trained on`],
+    [
+      "batch",
+      `${report.batch === 1 ? "" : `${report.batch} × `}${report.tokens} tokens, ${Math.round(100 * report.supervised)} % of them trained on`,
+    ],
     ["gradient checkpointing", report.gradient_checkpointing ? "yes" : "no"],
     ["step", `${report.step_s} s (median of ${report.steps})`],
     ["speed", `${report.tokens_per_s} tokens/s`],
@@ -151,8 +160,8 @@ export async function runBenchTrain(options: BenchTrainOptions, signal: AbortSig
 }
 
 /** Random tokens, of which the last `supervised` are trained on. */
-function randomExample(vocabSize: number, tokens: number, supervised: number): Encoded {
-  const random = new Random(1, 0);
+function randomExample(index: number, vocabSize: number, tokens: number, supervised: number): Encoded {
+  const random = new Random(1, index);
   const inputIds = Int32Array.from({ length: tokens }, () => random.integer(vocabSize));
   return { inputIds, labels: inputIds.map((id, i) => (i < tokens - supervised ? IGNORED : id)) };
 }

@@ -26,6 +26,7 @@ export function addChatCommand(program: Command): void {
     .option("--seed <n>", "seed of the draws", integer(0))
     .option("--threads <n>", "threads of the engine (default: one per core)", integer(1))
     .addOption(new Option("--device <device>", "where to compute (default: cpu)").choices(ENGINE_DEVICES))
+    .option("--storage <name>", "storage of the weights, such as nf4: `lowrank storages` lists them")
     .option("--offline", "download nothing")
     .option("--revision <name>", "branch, tag or commit of the model on the hub")
     .option("--prompt <text>", "one answer, then exit; - reads the question from stdin")

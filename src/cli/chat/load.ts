@@ -33,6 +33,7 @@ export async function loadChat(setup: ChatSetup, errors: Output, signal: AbortSi
     model = await AutoModelForCausalLM.fromPretrained(setup.model, {
       ...hub,
       device: setup.device,
+      ...setup.weights,
       ...(setup.threads === undefined ? {} : { threads: setup.threads }),
       onConvert: (done, total) => bars.convert(done, total),
     });

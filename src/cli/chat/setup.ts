@@ -1,8 +1,10 @@
 /** What a chat is started with: options of the command line, or a LLaMA-Factory configuration with options on top. */
 import { basename } from "node:path";
 import { readRunConfig, type RunConfig } from "../../config/index.ts";
+import { positionSettings } from "../../config/positions.ts";
+import { storageSettings } from "../../config/storage.ts";
 import { ConfigError } from "../../errors.ts";
-import type { HubOptions } from "../../lm/causal-lm-model.ts";
+import type { FromPretrainedOptions, HubOptions } from "../../lm/causal-lm-model.ts";
 import type { GenerateOptions } from "../../lm/generate.ts";
 import type { EngineDevice } from "../../runtime/runtime.ts";
 
@@ -23,6 +25,7 @@ export interface ChatOptions {
   readonly seed?: number;
   readonly threads?: number;
   readonly device?: EngineDevice;
+  readonly storage?: string;
   readonly offline?: boolean;
   readonly revision?: string;
   readonly prompt?: string;
@@ -55,6 +58,8 @@ export interface ChatSetup {
   readonly seed: number;
   readonly threads?: number;
   readonly device: EngineDevice;
+  /** In which storage the weights are, and how far positions reach. */
+  readonly weights: Pick<FromPretrainedOptions, "storage" | "doubleQuantization" | "ropeScaling">;
   readonly hub: HubOptions;
   /** What a person should know about the configuration. */
   readonly notes: readonly string[];
@@ -100,6 +105,7 @@ const DEFAULTS = {
   skipSpecialTokens: true,
   seed: 0,
   device: "cpu",
+  weights: {},
   hub: {},
   notes: [],
 } as const satisfies Partial<ChatSetup>;
@@ -115,6 +121,7 @@ function setupOf(options: ChatOptions): Partial<ChatSetup> & Pick<ChatSetup, "sa
     ...(adapter === undefined ? {} : named(adapter.map(nameAndPath))),
     ...(template === undefined || template === true ? {} : { template }),
     ...defined({ system, seed, threads, device }),
+    ...(options.storage === undefined ? {} : { weights: { storage: options.storage } }),
     sampling: {
       ...(isGreedy ? { doSample: false } : saysHow ? { doSample: true } : {}),
       ...defined({
@@ -148,6 +155,7 @@ function setupOfConfig(config: RunConfig, given: ReadonlySet<string>, notes: rea
     seed: given.has("seed") ? seed : DEFAULTS.seed,
     ...(threads === null ? {} : { threads }),
     device,
+    weights: { ...storageSettings(config), ...positionSettings(config) },
     hub: {
       revision: modelRevision,
       ...(offline ? { offline } : {}),

@@ -1,14 +1,18 @@
 /** `lowrank export`: adapters merged into a model, as one model in a folder, checked against what was trained. */
 import { type Command, Option } from "commander";
 import { readRunConfig, type RunConfig } from "../../config/index.ts";
+import { positionSettings } from "../../config/positions.ts";
+import { storageSettings } from "../../config/storage.ts";
 import { ConfigError, LowrankError } from "../../errors.ts";
 import type { WeightDtype } from "../../formats/model/config.ts";
 import { readCheckPrompts } from "../../lm/check-prompts.ts";
 import { type ExportOptions, type ExportProgress, exportModel } from "../../lm/export-model.ts";
+import { AGAINST, type Against } from "../../lm/storage-cost.ts";
 import { interruptible } from "../interrupt.ts";
 import { integer, positive } from "../options.ts";
 import { Progress } from "../terminal/progress.ts";
 import { reportText } from "./report-text.ts";
+import { trainedStorage } from "./trained-storage.ts";
 
 const DTYPES = ["float32", "bfloat16", "float16"] as const satisfies readonly WeightDtype[];
 const BYTES_PER_GB = 1e9;
@@ -22,6 +26,9 @@ interface Flags {
   readonly template?: string;
   readonly checkPrompts?: string;
   readonly threshold?: number;
+  readonly storage?: string;
+  readonly doubleQuantization?: true;
+  readonly against?: Against;
   readonly check: boolean;
   readonly revision?: string;
   readonly offline?: true;
@@ -57,6 +64,14 @@ export function addExportCommand(program: Command): void {
       "--threshold <x>",
       "largest difference of a logit that passes, in place of the limits of the type",
       positive,
+    )
+    .option("--storage <name>", "storage of the base in training (default: as the adapter's training_args.yaml says)")
+    .option("--double-quantization", "with --storage: the constants of blocks were stored in 8 bits")
+    .addOption(
+      new Option(
+        "--against <weights>",
+        "merge into what the storage made of the weights, or into the original ones (default: dequantised)",
+      ).choices(AGAINST),
     )
     .option("--no-check", "do not compare the result with what was trained")
     .option("--revision <name>", "branch, tag or commit of the base on the hub")
@@ -110,15 +125,23 @@ async function optionsOf(
     });
   }
   const prompts = flags.checkPrompts === undefined ? undefined : await readCheckPrompts(flags.checkPrompts);
-  const { dtype, template, threshold, revision, offline, threads, shardSize } = flags;
+  const { dtype, template, threshold, revision, offline, threads, shardSize, against } = flags;
+  const adapters = adapter.length > 0 ? adapter : (given.adapters ?? []);
+  const storage = flags.storage ?? given.storage;
+  const trained = storage === undefined ? await trainedStorage(adapters) : { settings: {}, notes: [] };
   return {
-    notes: read?.notes ?? [],
+    notes: [...(read?.notes ?? []), ...trained.notes],
     options: {
       ...given,
+      ...trained.settings,
+      ...(storage === undefined
+        ? {}
+        : { storage, doubleQuantization: flags.doubleQuantization ?? given.doubleQuantization ?? false }),
       model,
       out,
-      adapters: adapter.length > 0 ? adapter : (given.adapters ?? []),
+      adapters,
       check,
+      ...(against === undefined ? {} : { against }),
       ...(dtype === undefined ? {} : { dtype }),
       ...(template === undefined ? {} : { template }),
       ...(threshold === undefined ? {} : { threshold }),
@@ -138,6 +161,8 @@ function fromConfig(config: RunConfig): Partial<ExportOptions> {
     adapters: config.adapterNameOrPath ?? [],
     maxShardBytes: config.exportSize * BYTES_PER_GB,
     revision: config.modelRevision,
+    ...storageSettings(config),
+    ...positionSettings(config),
     ...(exportDir === null ? {} : { out: exportDir }),
     ...(exportDtype === "auto" ? {} : { dtype: exportDtype }),
     ...(template === null ? {} : { template }),

@@ -15,6 +15,7 @@ export function reportText(report: MergeReport): string {
       ({ name_or_path: name, peft_type: type, r, lora_alpha: alpha, parameters }) =>
         `adapter   ${name} (${type}${r === null ? "" : `, r ${r}`}${alpha === null ? "" : `, alpha ${alpha}`}, ${grouped(parameters)} parameters)`,
     ),
+    ...storageLines(report),
     `export    ${report.export.dtype}, ${grouped(report.export.parameters)} parameters, ${templateText(report)}`,
     ...report.export.notes.map((note) => `note      ${note}`),
     ...report.warnings.map((warning) => `warning   ${warning}`),
@@ -37,6 +38,7 @@ export function reportText(report: MergeReport): string {
       ? `operators: ${operators.base} in the base, no extra operators in the merged model`
       : `operators: ${operators.base} in the base, ${operators.exported} in the merged model: ${[...operators.extra, ...operators.missing].slice(0, 3).join("; ")}`,
     ...effectLines(report),
+    ...costLines(report),
     `verdict: ${report.verdict}`,
   ].join("\n");
 }
@@ -86,6 +88,27 @@ function effectLines({ adapters, adapter_effect: effect }: MergeReport): string[
     `for comparison, the adapter itself: |Δlogit| up to ${short(effect.max_logit_difference)}, KL ${short(effect.mean_kl)}, ` +
       `${Math.round(100 * (1 - effect.greedy_agreement))} % of greedy tokens changed`,
   ];
+}
+
+function storageLines({ storage }: MergeReport): string[] {
+  if (storage === undefined) return [];
+  const { name, double_quantization: double, weights, against } = storage;
+  const what = against === "original" ? "the original weights" : "the values that the storage stands for";
+  return [
+    `storage   trained on ${weights} weights in ${name}${double ? ", double quantisation" : ""}; merged into ${what}`,
+  ];
+}
+
+/** What each way of merging costs, against the model as it was trained. */
+function costLines({ storage }: MergeReport): string[] {
+  if (storage?.costs === undefined) return [];
+  return Object.entries(storage.costs).map(([against, cost]) => {
+    const loss = `${cost.loss_difference < 0 ? "-" : "+"}${short(Math.abs(cost.loss_difference))}`;
+    return (
+      `against the model as it was trained, merged into ${against} weights: |Δlogit| up to ` +
+      `${short(cost.max_logit_difference)}, KL ${short(cost.mean_kl)}, loss ${loss}${against === storage.against ? " (written)" : ""}`
+    );
+  });
 }
 
 function templateText({ export: { chat_template: origin } }: MergeReport): string {

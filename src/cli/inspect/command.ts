@@ -123,6 +123,7 @@ async function configured(
       batch: config.perDeviceTrainBatchSize,
       cutoffLength: config.cutoffLen,
       checkpoint: config.gradientCheckpointing,
+      ...(config.optimizerMemoryBudget === null ? {} : { optimizerBudget: config.optimizerMemoryBudget }),
     },
   };
 }
@@ -153,6 +154,7 @@ function withFlags(
     batch: batch ?? given?.batch ?? 1,
     supervised,
     checkpoint: gradientCheckpointing ?? given?.checkpoint ?? false,
+    ...(given?.optimizerBudget === undefined ? {} : { optimizerBudget: given.optimizerBudget }),
     ...(length === undefined ? {} : { cutoffLength: length }),
   };
 }

@@ -4,11 +4,12 @@ import type { Graph } from "../../ir/graph.ts";
 import { peakMemory } from "../../ir/memory.ts";
 import { optimize } from "../../ir/passes/index.ts";
 import type { DimSizes } from "../../ir/shape.ts";
+import { virtualTokens } from "../../lm/adapted-sequence.ts";
 import type { CausalLm } from "../../models/causal-lm.ts";
 import { countElements, type ParameterSpec } from "../../nn/module.ts";
 import { adamw } from "../../optim/adam.ts";
 import { headChunks } from "../../train/head-chunks.ts";
-import { lmGraphs } from "../../train/lm-graphs.ts";
+import { lmGraphs, pagingOf } from "../../train/lm-graphs.ts";
 
 export interface PlanOptions {
   /** Parameters that are trained, by the names of their states. */
@@ -21,6 +22,8 @@ export interface PlanOptions {
   /** Share of the tokens that are trained on, in (0, 1]. */
   readonly supervised: number;
   readonly checkpoint: boolean;
+  /** Bytes of the optimizer's states that stay in memory, the rest is paged. Default: all of them. */
+  readonly optimizerBudget?: number;
 }
 
 /** Bytes, all of them. */
@@ -32,8 +35,10 @@ export interface MemoryPlan {
   /** Parameters of adapters, in private memory. */
   readonly adapter: number;
   readonly gradients: number;
-  /** AdamW: two numbers for each parameter. */
+  /** AdamW: two numbers for each parameter; where they are paged, those in memory and the largest part that is read at a time. */
   readonly optimizer: number;
+  /** On the disk, and in no sum here. */
+  readonly optimizer_paged: number;
   /** Results of the blocks that are alive at the same time, at the most. */
   readonly activations: number;
   /** What the vocabulary head adds to that. */
@@ -55,22 +60,26 @@ const PROGRAM_BYTES = 150e6;
 
 /** @throws ConfigError if nothing is trained */
 export function memoryPlan(model: CausalLm, options: PlanOptions): MemoryPlan {
-  const { trained, adapters, batch, length, supervised, checkpoint } = options;
+  const { trained, adapters, batch, length, supervised, checkpoint, optimizerBudget = Infinity } = options;
   const rows = Math.max(1, Math.ceil(batch * length * supervised));
   const chunks = headChunks(rows, model.vocabSize);
-  const sizes: DimSizes = { B: batch, T: length, C: Math.ceil(rows / chunks) };
+  const places = length + virtualTokens(adapters).count;
+  const sizes: DimSizes = { B: batch, T: places, C: Math.ceil(rows / chunks) };
   const optimizer = adamw();
-  const { accumulate } = lmGraphs({
+  const graphs = lmGraphs({
     model,
     trained,
     stateOf: resolveParameter(adapters, model.tied),
     ...(adapters.length === 0 ? {} : { adapt: (seed) => adapterHook(adapters, { seed }) }),
+    adapters,
     optimizerOf: () => optimizer,
     chunks,
     checkpoint,
     typicalSizes: sizes,
+    optimizerBudget,
   });
-  const graph: Graph = optimize(accumulate, { device: "cpu", typicalSizes: sizes });
+  const { resident, paged, atOnce } = pagingOf(graphs);
+  const graph: Graph = optimize(graphs.accumulate, { device: "cpu", typicalSizes: sizes });
   const peak = peakMemory(graph, sizes);
   // With one row the head needs nothing to speak of.
   const activations = peakMemory(graph, { ...sizes, C: 1 }).bytes;
@@ -80,20 +89,17 @@ export function memoryPlan(model: CausalLm, options: PlanOptions): MemoryPlan {
   const ofBase = countElements(trained.filter(({ name }) => own.has(name))) * FLOAT32_BYTES;
   const adapter = countElements(adapters.flatMap(({ parameters }) => parameters)) * FLOAT32_BYTES;
   const gradients = countElements(trained) * FLOAT32_BYTES;
-  const privateBytes = [
-    ofBase,
-    adapter,
-    gradients,
-    gradients * optimizer.slots.length,
-    peak.bytes,
-    PROGRAM_BYTES,
-  ].reduce((a, b) => a + b, 0);
+  const privateBytes = [ofBase, adapter, gradients, resident + atOnce, peak.bytes, PROGRAM_BYTES].reduce(
+    (a, b) => a + b,
+    0,
+  );
   return {
     frozen_weights: base - ofBase,
     trained_weights: ofBase,
     adapter,
     gradients,
-    optimizer: gradients * optimizer.slots.length,
+    optimizer: resident + atOnce,
+    optimizer_paged: paged,
     activations,
     head: peak.bytes - activations,
     head_chunks: chunks,

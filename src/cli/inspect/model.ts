@@ -4,11 +4,12 @@ import { join } from "node:path";
 import type { Adapter } from "../../adapters/adapter.ts";
 import { trainsAdapter } from "../../config/methods.ts";
 import { loadTokenizer } from "../../data/text/index.ts";
-import { ConfigError, DataError } from "../../errors.ts";
+import { DataError } from "../../errors.ts";
 import { openCheckpoint } from "../../formats/safetensors/index.ts";
 import { readModel } from "../../lm/causal-lm-model.ts";
 import { modelFiles } from "../../lm/file-identity.ts";
 import { adaptable, attachPeft } from "../../lm/peft-config.ts";
+import { checkContext, usableContext } from "../../lm/usable-context.ts";
 import { trainableText } from "../../lm/trainable.ts";
 import type { CausalLm } from "../../models/causal-lm.ts";
 import { countElements, type Layer, type ParameterSpec } from "../../nn/module.ts";
@@ -73,6 +74,9 @@ export interface TrainingFacts {
   readonly supervised: number;
   readonly gradient_checkpointing: boolean;
   readonly lora?: { readonly r: number; readonly alpha: number; readonly target_modules: string | readonly string[] };
+  /** Of adapters that take places of every example. */
+  readonly virtual_tokens?: number;
+  readonly usable_context?: number;
   readonly trainable: number;
   readonly all: number;
   /** In PEFT's words. */
@@ -96,6 +100,8 @@ export interface TrainingSettings {
   readonly cutoffLength?: number;
   readonly supervised: number;
   readonly checkpoint: boolean;
+  /** Bytes of the optimizer's states that stay in memory. Default: all of them. */
+  readonly optimizerBudget?: number;
 }
 
 /** Tokens of a row where nothing is said, as in LLaMA-Factory. */
@@ -165,15 +171,7 @@ export function layerGroups(model: CausalLm, defaultTargets: readonly string[]):
 
 function trainingFacts(model: CausalLm, defaultTargets: readonly string[], settings: TrainingSettings): TrainingFacts {
   const { finetuningType, rank: r, alpha, useRslora, target, modulesToSave, freeze, batch } = settings;
-  const { supervised, checkpoint, cutoffLength = Math.min(DEFAULT_LENGTH, model.maxPositions) } = settings;
-  if (cutoffLength > model.maxPositions && model.rope === undefined) {
-    throw new ConfigError({
-      where: "cutoff_len",
-      what: "is more than the model's positions",
-      got: cutoffLength,
-      expected: `at most ${model.maxPositions}`,
-    });
-  }
+  const { supervised, checkpoint } = settings;
   let adapters: Adapter[] = [];
   let trained: readonly ParameterSpec[] = model.parameters;
   if (trainsAdapter(finetuningType)) {
@@ -194,6 +192,9 @@ function trainingFacts(model: CausalLm, defaultTargets: readonly string[], setti
     const names = unfrozen(model, freeze);
     trained = model.parameters.filter(({ name }) => names.has(name));
   }
+  const context = usableContext(model, adapters);
+  const { cutoffLength = Math.min(DEFAULT_LENGTH, context?.usable_context ?? model.maxPositions) } = settings;
+  checkContext(model, adapters, "cutoff_len", cutoffLength);
   const added = adapters.flatMap(({ parameters }) => parameters);
   const counts = { trainable: countElements(trained), all: countElements(model.parameters) + countElements(added) };
   return {
@@ -203,9 +204,18 @@ function trainingFacts(model: CausalLm, defaultTargets: readonly string[], setti
     supervised,
     gradient_checkpointing: checkpoint,
     ...(finetuningType === "lora" ? { lora: { r, alpha, target_modules: adapters[0]!.targetModules } } : {}),
+    ...context,
     ...counts,
     text: trainableText(counts),
-    memory: memoryPlan(model, { trained, adapters, batch, length: cutoffLength, supervised, checkpoint }),
+    memory: memoryPlan(model, {
+      trained,
+      adapters,
+      batch,
+      length: cutoffLength,
+      supervised,
+      checkpoint,
+      ...(settings.optimizerBudget === undefined ? {} : { optimizerBudget: settings.optimizerBudget }),
+    }),
   };
 }
 

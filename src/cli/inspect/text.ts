@@ -2,6 +2,7 @@
 import type { JsonValue } from "../../formats/peft/json-object.ts";
 import { short } from "../../lm/merge-check.ts";
 import { grouped } from "../../lm/trainable.ts";
+import { contextText } from "../../lm/usable-context.ts";
 import { byteText } from "../terminal/progress.ts";
 import { table } from "../terminal/table.ts";
 import type { AdapterFacts, AdapterModule } from "./adapter.ts";
@@ -82,7 +83,13 @@ function trainingText(training: TrainingFacts): string {
     ["trained weights", byteText(memory.trained_weights), "of the base, float32"],
     ["adapter", byteText(memory.adapter), "float32"],
     ["gradients", byteText(memory.gradients), "of what is trained"],
-    ["optimizer", byteText(memory.optimizer), "AdamW, two numbers for each parameter"],
+    [
+      "optimizer",
+      byteText(memory.optimizer),
+      memory.optimizer_paged === 0
+        ? "AdamW, two numbers for each parameter"
+        : `AdamW; of its states ${byteText(memory.optimizer_paged)} are paged to the disk`,
+    ],
     [
       "activations",
       byteText(memory.activations),
@@ -100,6 +107,9 @@ function trainingText(training: TrainingFacts): string {
   return [
     `training: ${what}; ${batch} row${batch === 1 ? "" : "s"} of ${grouped(length)} tokens, ${Math.round(100 * training.supervised)} % of them trained on`,
     training.text,
+    ...(training.virtual_tokens === undefined || training.usable_context === undefined
+      ? []
+      : [contextText({ virtual_tokens: training.virtual_tokens, usable_context: training.usable_context })]),
     "",
     table(shown, { header: ["memory of a step", "at most", ""], align: ["left", "right", "left"] }),
   ].join("\n");

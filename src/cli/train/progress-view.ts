@@ -1,5 +1,6 @@
 /** Shows a training run in a terminal: a bar with loss, learning rate, tokens/s and memory; elsewhere a line for each log row. */
 import { basename } from "node:path";
+import { contextText } from "../../lm/usable-context.ts";
 import type { EndEvent, LogEvent, StartEvent, StepEvent, TrainerCallback } from "../../train/run/events.ts";
 import { isTrainRow } from "../../train/run/log-rows.ts";
 import {
@@ -12,7 +13,7 @@ import {
   TokenRate,
 } from "../../train/run/progress-line.ts";
 import { isInteractive, type Output } from "../terminal/output.ts";
-import { duration, Progress } from "../terminal/progress.ts";
+import { byteText, duration, Progress } from "../terminal/progress.ts";
 
 /** Batches without anything to train on are named so often; after that they are only counted. */
 const SKIPS_SHOWN = 3;
@@ -46,13 +47,20 @@ export class ProgressView implements TrainerCallback {
   }
 
   onStart(event: StartEvent): void {
-    const { totalSteps, startStep, resumedFrom, trainableParameters, allParameters } = event;
+    const { totalSteps, startStep, resumedFrom, trainableParameters, allParameters, paging, context } = event;
     this.#start = event;
     this.#startedAt = this.#now();
     this.#rate = new TokenRate(this.#startedAt, event.startTokens);
     const [trainable, all] = [trainableParameters, allParameters].map((count) => count.toLocaleString("en-US"));
     const share = ((100 * trainableParameters) / allParameters).toFixed(4);
     this.#note(`trainable params: ${trainable} || all params: ${all} || trainable%: ${share}`);
+    if (context !== undefined) this.#note(contextText(context));
+    if (paging !== undefined) {
+      const { resident, paged, atOnce } = paging;
+      this.#note(
+        `optimizer states: ${byteText(resident)} in memory, ${byteText(paged)} paged to the disk, at most ${byteText(atOnce)} of it read at a time`,
+      );
+    }
     if (resumedFrom !== undefined) this.#note(`resumed from ${resumedFrom}, ${startStep} of ${totalSteps} steps done`);
     if (isInteractive(this.#stream, this.#env)) {
       this.#bar = new Progress({

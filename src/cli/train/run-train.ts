@@ -2,15 +2,14 @@
 import { readRunConfig, type RunConfig } from "../../config/read.ts";
 import { checkReport } from "../../data/report/check.ts";
 import { type PreparedRows, prepareRows } from "../../data/rows/prepare.ts";
-import { AutoModelForCausalLM, type CausalLMModel } from "../../lm/causal-lm-model.ts";
-import { getPeftModel, PeftModel } from "../../lm/peft-model.ts";
+import type { Tokenizer } from "../../data/text/tokenizer.ts";
+import type { CausalLMModel } from "../../lm/causal-lm-model.ts";
 import type { Trainable } from "../../lm/trainable.ts";
+import { checkContext } from "../../lm/usable-context.ts";
 import { ConfigError } from "../../errors.ts";
-import { unfrozen } from "../../train/freeze.ts";
 import type { TrainerCallback } from "../../train/run/events.ts";
-import { isEvalRow } from "../../train/run/log-rows.ts";
+import { isEvalRow, type LogRow } from "../../train/run/log-rows.ts";
 import { tensorboardLog } from "../../train/run/tensorboard-log.ts";
-import { peftConfigOf } from "../../train/peft-config.ts";
 import { Trainer } from "../../train/trainer.ts";
 import type { TrainOutput } from "../../train/training-run.ts";
 import { configuredTemplate, openConfiguredDatasets, openTokenizer } from "../data/open-data.ts";
@@ -20,6 +19,7 @@ import { Interrupted } from "../interrupt.ts";
 import { colorDepth, type Output } from "../terminal/output.ts";
 import { versions } from "../versions.ts";
 import { DownloadView } from "../download-view.ts";
+import { loadConfiguredModel, trainableOf } from "./load-model.ts";
 import { checkpointToResume, prepareOutputDir } from "./output-dir.ts";
 import { saveTokenizer, writeOutputs } from "./outputs.ts";
 import { ProgressView } from "./progress-view.ts";
@@ -33,6 +33,15 @@ export interface TrainStreams {
   readonly log?: Output;
   /** Told of the run, besides those that the configuration asks for. */
   readonly callbacks?: readonly TrainerCallback[];
+  /** Called when all is trained, evaluated and written, and the model is still there. */
+  readonly whenTrained?: (run: TrainedRun) => Promise<void>;
+}
+
+export interface TrainedRun {
+  readonly config: RunConfig;
+  readonly trainable: Trainable;
+  readonly tokenizer: Tokenizer;
+  readonly history: readonly LogRow[];
 }
 
 /**
@@ -42,7 +51,7 @@ export interface TrainStreams {
 export async function runTrain(
   path: string | undefined,
   overrides: readonly string[],
-  { signal, log = process.stderr, callbacks = [] }: TrainStreams = {},
+  { signal, log = process.stderr, callbacks = [], whenTrained }: TrainStreams = {},
 ): Promise<TrainOutput> {
   const { config, notes } = await readRunConfig(path, overrides, "train");
   const say = (line: string) => void log.write(`${line}\n`);
@@ -70,22 +79,18 @@ export async function runTrain(
   log.write(`${reports.map((report) => renderReport(report, { ...style, sampleCharacters: 1500 })).join("\n")}\n`);
   for (const report of reports) checkReport(report);
 
-  const model = await AutoModelForCausalLM.fromPretrained(config.modelNameOrPath, {
-    revision: config.modelRevision,
-    device: config.device,
+  const model = await loadConfiguredModel(config, {
     onDownload: downloads.show,
     onConvert: downloads.converting,
-    ...(config.offline ? { offline: true } : {}),
-    ...(config.cacheDir === null ? {} : { cacheDir: config.cacheDir }),
-    ...(config.hfHubToken === null ? {} : { token: config.hfHubToken }),
-    ...(config.threads === null ? {} : { threads: config.threads }),
-    ...(config.trainFromScratch ? { randomSeed: config.seed } : {}),
     ...(signal === undefined ? {} : { signal }),
   });
   downloads.stop();
   try {
     checkVocabulary(tokenizer.vocabSize, model);
     const trainable = await trainableOf(model, config, say);
+    for (const { lengths } of reports) {
+      checkContext(model.language.model, trainable.adapters, "cutoff_len", lengths?.max ?? 0);
+    }
     await prepareOutputDir(config, say);
     const trainer = new Trainer({
       model: { trainable: () => trainable },
@@ -128,31 +133,11 @@ export async function runTrain(
     });
     say(`saved: ${trainable.what} in ${config.outputDir}`);
     if (pictures.length > 0) say(`loss:  ${pictures.filter((picture) => picture.endsWith(".svg")).join(", ")}`);
+    await whenTrained?.({ config, trainable, tokenizer, history: trainer.history });
     return output;
   } finally {
     await model.dispose();
   }
-}
-
-/** What the configuration trains. */
-async function trainableOf(model: CausalLMModel, config: RunConfig, say: (line: string) => void): Promise<Trainable> {
-  if (config.finetuningType === "full") return model.trainable();
-  if (config.finetuningType === "freeze") return model.trainable(unfrozen(model.language.model, config));
-  const [adapter, ...others] = config.adapterNameOrPath ?? [];
-  if (adapter !== undefined) {
-    if (others.length > 0) {
-      const got = config.adapterNameOrPath?.join(", ");
-      throw new ConfigError({ where: "adapter_name_or_path", what: "one adapter is trained at a time", got });
-    }
-    const loaded = await PeftModel.fromPretrained(model, adapter, {
-      isTrainable: true,
-      revision: config.modelRevision,
-      onWarning: say,
-    });
-    return loaded.trainable();
-  }
-  const peft = getPeftModel(model, peftConfigOf(config), { seed: config.seed });
-  return peft.trainable();
 }
 
 /** As a shell takes it. */

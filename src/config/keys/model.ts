@@ -1,12 +1,21 @@
 /** The model: where it is, how it is loaded, what it runs on. */
 import { folded, honoured, inert, refused, secret } from "../key.ts";
-import { bool, choice, float, int, maybe, names, text } from "../type.ts";
+import { STORAGES } from "../../quant/index.ts";
+import { bool, choice, float, type Given, int, maybe, names, text, type Type, Wrong } from "../type.ts";
 
 const FLOAT32 = "everything is computed in float32 here, which is never less exact";
 const KERNELS = "it chooses kernels of PyTorch; the numbers are the same without";
-const BNB = "it says how to quantise, which only quantization_bit asks for";
+const OTHER_QUANTISER = "this format is not there; the bits that quantization_bit asks for are made as bitsandbytes makes them";
 const VOCABULARY = "the vocabulary of the model stays as it is for now";
 const VOCABULARY_HINT = "remove the line, or extend the tokenizer and the embedding before";
+
+const bits: Type<4 | 8> = {
+  expected: "4 or 8",
+  parse(given: Given) {
+    const count = int().parse(given);
+    return count === 4 || count === 8 ? count : new Wrong();
+  },
+};
 
 export const MODEL = {
   model_name_or_path: honoured(maybe(text), null, "folder of the model, or its id on the Hugging Face hub"),
@@ -94,29 +103,43 @@ export const MODEL = {
     "models come from the Hugging Face hub or from a folder",
   ),
 
-  quantization_bit: refused(
-    maybe(int()),
+  quantization_bit: honoured(
+    maybe(bits),
     null,
-    "bits of the frozen weights",
-    "quantised weights (QLoRA) are not there yet",
-    "remove the line: the weights stay in their file, mapped, in the type that they have there",
+    "frozen weights of linear layers in 8 bits (int8) or 4 (quantization_type), quantised at load; null: as they are",
   ),
-  quantization_method: inert(text, "bnb", "library of quantisation", BNB),
-  quantization_type: inert(choice(["nf4", "fp4"]), "nf4", "levels of 4 bits", BNB),
-  double_quantization: inert(bool, true, "quantises the scales too", BNB),
-  quantization_device_map: inert(maybe(text), null, "device of the quantised model", BNB),
+  quantization_method: honoured(
+    choice(
+      ["bnb", "bitsandbytes"],
+      Object.fromEntries(
+        ["gptq", "awq", "aqlm", "quanto", "eetq", "hqq", "mxfp4", "fp8"].map((name) => [name, OTHER_QUANTISER]),
+      ),
+    ),
+    "bnb",
+    "format of the quantised weights",
+  ),
+  quantization_type: honoured(choice(["nf4", "fp4"]), "nf4", "levels of 4 bits"),
+  double_quantization: honoured(bool, true, "with 4 bits: the constants of blocks are stored in 8 bits too"),
+  storage: honoured(
+    maybe(choice(STORAGES.map(({ name }) => name))),
+    null,
+    "storage of the frozen weights, by its name in `lowrank storages`, in place of quantization_bit",
+  ),
+  quantization_device_map: inert(maybe(text), null, "device of the quantised model", "there is one device"),
   fp8: refused(bool, false, "8-bit floating-point training", "it needs a GPU of a kind that is not used here"),
   fp8_backend: inert(text, "auto", "library for fp8", "it goes with fp8, which is refused"),
   fp8_enable_fsdp_float8_all_gather: inert(bool, false, "fp8 between GPUs", "it goes with fp8, which is refused"),
 
-  rope_scaling: refused(
-    maybe(choice(["linear", "dynamic", "yarn", "llama3"])),
+  rope_scaling: honoured(
+    maybe(
+      choice(["linear", "yarn", "llama3"], {
+        dynamic: "its angles change with the length of a row, which no training can follow: use linear or yarn",
+      }),
+    ),
     null,
-    "stretches positions beyond the model's own length",
-    "positions are those of the model's own config.json, whose llama3 scaling is honoured",
-    "remove the line",
+    "stretches positions to rows of cutoff_len tokens, where the model was made for fewer",
   ),
-  shift_attn: refused(bool, false, "LongLoRA's shifted attention", "not there yet", "remove the line"),
+  shift_attn: honoured(bool, false, "LongLoRA: while training tokens attend within groups, a quarter of a row long"),
   mixture_of_depths: refused(maybe(text), null, "layers that tokens can skip", "not there yet", "remove the line"),
   moe_aux_loss_coef: refused(maybe(float()), null, "loss of a router", "there are no mixtures of experts yet"),
   resize_vocab: refused(bool, false, "resizes the embedding", VOCABULARY, VOCABULARY_HINT),

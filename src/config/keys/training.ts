@@ -10,7 +10,7 @@ const NO_OPTIMIZER = "only AdamW and SGD are there yet; adamw_torch is the same 
 const OTHER_OPTIMIZERS = [
   ..."adamw_hf adamw_torch_xla adamw_torch_npu_fused adamw_apex_fused adafactor adamw_anyprecision".split(" "),
   ..."adamw_torch_4bit adamw_torch_8bit ademamix adagrad adamw_bnb_8bit adamw_8bit ademamix_8bit".split(" "),
-  ..."lion_8bit lion_32bit paged_adamw_32bit paged_adamw_8bit paged_ademamix_32bit".split(" "),
+  ..."lion_8bit lion_32bit paged_adamw_8bit paged_ademamix_32bit".split(" "),
   ..."paged_ademamix_8bit paged_lion_32bit paged_lion_8bit rmsprop rmsprop_bnb rmsprop_bnb_8bit".split(" "),
   ..."rmsprop_bnb_32bit galore_adamw galore_adamw_8bit galore_adafactor galore_adamw_layerwise".split(" "),
   ..."galore_adamw_8bit_layerwise galore_adafactor_layerwise lomo adalomo grokadamw".split(" "),
@@ -49,11 +49,11 @@ export const TRAINING = {
   warmup_steps: honoured(countOrShare(STEPS, 0), 0, "the same as steps; goes before warmup_ratio"),
   optim: honoured(
     choice(
-      ["adamw_torch", "adamw_torch_fused", "sgd"],
+      ["adamw_torch", "adamw_torch_fused", "paged_adamw_32bit", "paged_adamw", "sgd"],
       Object.fromEntries(OTHER_OPTIMIZERS.map((name) => [name, NO_OPTIMIZER])),
     ),
     "adamw_torch",
-    "optimizer; the two AdamW are one here",
+    "optimizer; every AdamW is the same rule here, and the paged ones keep its states on the disk",
   ),
   weight_decay: honoured(float({ min: 0 }), 0, "decay of AdamW, not on biases and norms"),
   adam_beta1: honoured(float({ min: 0, below: 1 }), 0.9, "memory of the mean of gradients"),

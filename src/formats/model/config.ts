@@ -33,9 +33,20 @@ export class ModelConfigFile implements ConfigSource {
     this.path = path;
     this.fields = fields;
     this.#object = new JsonObject(path, new Map(Object.entries(fields)));
-    if (this.has("quantization_config")) {
-      this.problem("quantization_config: the weights are stored quantised; give the model that they were made from");
+    const quantization = this.#object.get("quantization_config") ?? undefined;
+    if (quantization !== undefined && !isBitsandbytes(quantization)) {
+      const method = (quantization as Record<string, unknown>)["quant_method"];
+      this.problem(
+        `quantization_config: the weights are quantised by ${shown((method ?? quantization) as JsonValue)}, which is not ` +
+          "read here, only bitsandbytes is; give the model that they were made from",
+      );
     }
+  }
+
+  /** The settings of a model whose weights are floating-point numbers: what `quantization_config` says is left out. */
+  get floatFields(): Fields {
+    const { quantization_config: _, ...rest } = this.fields;
+    return rest;
   }
 
   /** `model_type`; empty where there is none. */
@@ -111,6 +122,13 @@ export class ModelConfigFile implements ConfigSource {
     this.problem(`${key} is missing`);
     return standIn;
   }
+}
+
+/** Old versions of transformers did not write `quant_method`. */
+function isBitsandbytes(quantization: JsonValue): boolean {
+  if (typeof quantization !== "object" || quantization === null || Array.isArray(quantization)) return false;
+  const { quant_method: method, load_in_4bit: four, load_in_8bit: eight } = quantization as Record<string, unknown>;
+  return method === "bitsandbytes" || (method === undefined && (four === true || eight === true));
 }
 
 /**

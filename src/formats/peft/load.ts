@@ -10,7 +10,7 @@ import {
 } from "../../adapters/copies.ts";
 import { type BaseWeights, deriveAdapter } from "../../adapters/initialize.ts";
 import { configOn, unusedPatterns } from "../../adapters/patterns.ts";
-import { blockOf, endsIn } from "../../adapters/targets.ts";
+import { blockOf, endsIn, matchTargets } from "../../adapters/targets.ts";
 import { EngineError, FormatError, listed, LowrankError } from "../../errors.ts";
 import { nearest } from "../../nearest.ts";
 import type { Layer, ParameterSpec } from "../../nn/module.ts";
@@ -32,6 +32,8 @@ const COMPARED = 200;
 export interface LoadAdapterOptions {
   /** Default: "default". */
   readonly name?: string;
+  /** Name of the tuning method, where several have the same file. Default: the one that the file's settings are of. */
+  readonly method?: string;
   /** Settings of the method that the file does not hold, such as LoRA's `form`; they win over those that it does. */
   readonly config?: Readonly<Record<string, unknown>>;
   /** How the weights of the base are read, where a method starts from them. Default: they are states of the device. */
@@ -64,7 +66,7 @@ export async function loadAdapter(
   options: LoadAdapterOptions = {},
 ): Promise<LoadedAdapter> {
   const { name = "default", config: more = {} } = options;
-  const read = readConfig(await readJsonObject(join(dir, CONFIG_FILE)), more);
+  const read = readConfig(await readJsonObject(join(dir, CONFIG_FILE)), more, options.method);
   const settings = { ...read, config: read.method.file?.loaded?.(read.config) ?? read.config };
   const weights = await openWeights(dir);
   const written: string[] = [];
@@ -166,7 +168,11 @@ function fit(weights: SafetensorsFile, model: AdaptableModel, settings: AdapterC
   const { expected, refused } = expectedTensors(model, settings);
   const keys = canonicalKeys(weights.tensors.keys(), parameterNames(expected));
   const found = new Set([...keys.keys()].flatMap((key) => expected.get(key)?.layer ?? []));
-  const adapted = model.layers.filter((layer) => found.has(layer));
+  // A method that adds nothing to single layers is on those that the settings name.
+  const adapted =
+    (method.on ?? "layers") === "layers" && method.parameters === undefined
+      ? matchTargets(model.layers, selection.targetModules ?? [], selection)
+      : model.layers.filter((layer) => found.has(layer));
   const names = new Set(adapted.map((layer) => layer.name));
   const modules = copiedModules(model, { name, ...selection });
   const draft = adapterOn(model, adapted, method, {

@@ -22,16 +22,17 @@ export function methodOf(file: JsonObject, chosen?: unknown): Method<object> | u
   const named = candidates.find(({ name }) => name === chosen);
   if (named !== undefined) return named;
   const claims = (method: Method<object>) => method.file?.claims?.((key) => file.peek(key));
-  return (
-    candidates.find((method) => claims(method) === true) ?? candidates.find((method) => claims(method) === undefined)
-  );
+  const own = candidates.filter((method) => method.file?.as === undefined);
+  return own.find((method) => claims(method) === true) ?? own.find((method) => claims(method) === undefined);
 }
 
 /** All settings of a method by their names in the file. */
 export function writeSettings<C extends object>(method: Method<C>, config: C): Record<string, JsonValue> {
   const entries = Object.entries(method.settings) as [keyof C, Setting<C[keyof C]>][];
-  const written = entries.flatMap(([key, { wire, write }]) =>
-    wire === undefined ? [] : [[wire, write === undefined ? (config[key] as JsonValue) : write(config[key])] as const],
+  const written = entries.flatMap(([key, { wire, write, trainingOnly }]) =>
+    wire === undefined || trainingOnly === true
+      ? []
+      : [[wire, write === undefined ? (config[key] as JsonValue) : write(config[key], config)] as const],
   );
   return { ...method.file?.also?.(config), ...Object.fromEntries(written) };
 }

@@ -4,24 +4,29 @@
  */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { type Adapter, adapterStates } from "../../adapters/adapter.ts";
+import { type Adapter, adapterStates, methodStates } from "../../adapters/adapter.ts";
 import { FormatError, listed } from "../../errors.ts";
 import type { ParameterSpec } from "../../nn/module.ts";
 import type { Device } from "../../runtime/runtime.ts";
 import { openSafetensors } from "../safetensors/reader.ts";
 import { quote } from "../safetensors/strict-json.ts";
 import { writeSafetensors } from "../safetensors/writer.ts";
+import { packCall } from "./pack.ts";
 import { tensorKeys } from "./tensor-keys.ts";
 import { openWeights } from "./weights.ts";
 
 /** Every state by its name in memory, as it is. */
 export const STATES_FILE = "adapter_states.safetensors";
 
-/** Writes the states of an adapter whose file does not hold all of them; of another one nothing. */
+/**
+ * Writes the states of an adapter whose file does not hold all of them; of another one nothing. What the method makes again is
+ * left out: the adapter that they are read into has it.
+ */
 export async function saveStates(device: Device, adapter: Adapter, dir: string): Promise<void> {
-  const states = adapterStates(adapter);
+  const states = ownStates(adapter);
   const held = new Set([...tensorKeys(adapter).values()].map(({ name }) => name));
-  if (adapter.method.file?.pack === undefined && states.every(({ name }) => held.has(name))) return;
+  const packed = await adapter.method.file?.pack?.(packCall(device, adapter));
+  if (packed === undefined && states.every(({ name }) => held.has(name))) return;
   await writeSafetensors(
     join(dir, STATES_FILE),
     states.map(({ name, shape }) => ({
@@ -31,6 +36,12 @@ export async function saveStates(device: Device, adapter: Adapter, dir: string):
       data: async () => (await device.read(name)).data,
     })),
   );
+}
+
+function ownStates(adapter: Adapter): readonly ParameterSpec[] {
+  const made = [...methodStates(adapter), ...adapter.copies.values()].filter(({ derived }) => derived === true);
+  const names = new Set(made.map(({ name }) => name));
+  return adapterStates(adapter).filter(({ name }) => !names.has(name));
 }
 
 /**
@@ -43,7 +54,7 @@ export async function restoreAdapter(device: Device, adapter: Adapter, dir: stri
   const weights = isWhole ? await openSafetensors(path) : await openWeights(dir);
   try {
     const wanted: ReadonlyMap<string, ParameterSpec> = isWhole
-      ? new Map(adapterStates(adapter).map((spec) => [spec.name, spec]))
+      ? new Map(ownStates(adapter).map((spec) => [spec.name, spec]))
       : tensorKeys(adapter);
     const problems = [...wanted].flatMap(([key, { shape }]) => {
       const found = weights.tensors.get(key);

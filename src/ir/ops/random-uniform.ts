@@ -44,13 +44,9 @@ export const randomUniformOp: Op<RandomUniformAttrs> = {
     return [{ dtype: "float32", shape }];
   },
   evaluate([seed], { stream }, [shape]) {
-    const key = mix((Math.imul(seed!.data[0]!, SEED_STEP) + streamKey(stream)) >>> 0);
-    const secondKey = mix((key + KEY_OFFSET) >>> 0);
+    const keys = keysOf(seed!.data[0]!, stream);
     const data = new Float64Array(sizeOfShape(shape!));
-    for (let i = 0; i < data.length; i++) {
-      const x = mix((Math.imul(i, POSITION_STEP) + key) >>> 0);
-      data[i] = (spread(mix((x + secondKey) >>> 0)) >>> 8) * UNIT;
-    }
+    for (let i = 0; i < data.length; i++) data[i] = numberAt(keys, i);
     return [ndarray(shape!, data)];
   },
   onnx(emit, node) {
@@ -85,6 +81,21 @@ export function randomUniform(
   options: { readonly stream: number; readonly shape: readonly DimLike[] },
 ): Value {
   return apply(randomUniformOp, [seed], { stream: options.stream, shape: shapeOf(options.shape) });
+}
+
+/** One of the numbers, on the host. @param position counted through the shape, row by row */
+export function uniformAt(seed: number, stream: number, position: number): number {
+  return numberAt(keysOf(seed, stream), position);
+}
+
+function keysOf(seed: number, stream: number): readonly [number, number] {
+  const key = mix((Math.imul(seed, SEED_STEP) + streamKey(stream)) >>> 0);
+  return [key, mix((key + KEY_OFFSET) >>> 0)];
+}
+
+function numberAt([key, secondKey]: readonly [number, number], position: number): number {
+  const x = mix((Math.imul(position, POSITION_STEP) + key) >>> 0);
+  return (spread(mix((x + secondKey) >>> 0)) >>> 8) * UNIT;
 }
 
 /** x (2x + 1) mod 2³². */

@@ -102,11 +102,17 @@ function addDependencies(graph: Graph): Graph {
   return rewrite(graph, rewriter, order.sorted(graph.nodes));
 }
 
-/** Nodes that read the memory of a state: itself, or through a view of it. */
+/** Nodes that read the memory of a state: itself, or through a view of it, or through what the engine may fuse with them. */
 function readersOfMemory(value: Value, readersOf: ReadonlyMap<Value, readonly Node[]>): Node[] {
   return (readersOf.get(value) ?? []).flatMap((reader) =>
-    reader.op.view === true ? [reader, ...readersOfMemory(reader.outputs[0]!, readersOf)] : [reader],
+    reader.op.view === true || isFused(reader) ? [reader, ...readersOfMemory(reader.outputs[0]!, readersOf)] : [reader],
   );
+}
+
+/** The engine makes a scale by a number, and a transposition, part of the products that follow, which then read the state. */
+function isFused({ op: { name }, inputs }: Node): boolean {
+  if (name === "transpose" || name === "cast") return true;
+  return (name === "mul" || name === "div") && inputs.some(({ type }) => type.shape.every(({ size }) => size === 1));
 }
 
 /**

@@ -4,23 +4,26 @@ import { allocate, type DType } from "../../ir/dtype.ts";
 import { sizeOfShape } from "../../ir/ndarray.ts";
 import type { FileTensor, Tensor } from "../runtime.ts";
 import { runInPlace } from "./in-place-node.ts";
-import { expectFit, type HostState, type Memory, readHost, stateOf, toOrt } from "./memory-node.ts";
+import { expectFit, type HostState, isPaged, type Memory, readHost, stateOf, toOrt } from "./memory-node.ts";
+import { PagedStates } from "./paged-states-node.ts";
 import type { CompiledModel } from "./protocol-node.ts";
 
 export class CpuMemory implements Memory {
   readonly #states = new Map<string, HostState>();
+  readonly #paged = new PagedStates();
   /** Arrays for the results of a session, kept from run to run while their shape stays. */
   readonly #results = new WeakMap<InferenceSession, Map<string, Tensor>>();
 
-  check({ states }: CompiledModel): void {
-    for (const state of states) expectFit(state, stateOf(this.#states, state.name).tensor);
+  check(compiled: CompiledModel): void {
+    for (const state of compiled.states) expectFit(state, stateOf(this.#states, state.name).tensor);
+    this.#paged.expect([...this.#pagedIn(compiled).values()]);
   }
 
   locations(): undefined {
     return undefined;
   }
 
-  write(name: string, tensor: Tensor): void {
+  async write(name: string, tensor: Tensor): Promise<void> {
     const old = this.#states.get(name);
     if (old?.in === "memory" && old.tensor.dtype === tensor.dtype && old.tensor.data.length === tensor.data.length) {
       // Keep the buffer: its pages are there already.
@@ -28,19 +31,21 @@ export class CpuMemory implements Memory {
       this.#states.set(name, { in: "memory", tensor: { ...tensor, data: old.tensor.data } });
       return;
     }
-    this.#states.set(name, { in: "memory", tensor });
+    await this.#replace(name, { in: "memory", tensor });
   }
 
-  map(name: string, tensor: FileTensor): void {
-    this.#states.set(name, { in: "file", tensor });
+  async map(name: string, tensor: FileTensor): Promise<void> {
+    if (tensor.writable) await this.#paged.enter(name, tensor);
+    await this.#replace(name, { in: "file", tensor });
   }
 
   async read(name: string): Promise<Tensor> {
-    return readHost(stateOf(this.#states, name));
+    const state = stateOf(this.#states, name);
+    return isPaged(state) ? this.#paged.read(state.tensor) : readHost(state);
   }
 
-  free(name: string): void {
-    this.#states.delete(name);
+  async free(name: string): Promise<void> {
+    await this.#replace(name, undefined);
   }
 
   async run(
@@ -53,9 +58,12 @@ export class CpuMemory implements Memory {
     const inputs: Record<string, OrtTensor> = {};
     for (const [name, tensor] of Object.entries(feeds)) inputs[name] = toOrt(tensor, tensor.shape);
     const views = new Map<string, OrtTensor>();
+    const paged = this.#pagedIn(compiled);
+    const loaded = await this.#paged.load([...paged.values()]);
+    const pages = new Map([...paged.keys()].map((name, i) => [name, loaded[i]!]));
     for (const { name, dims } of compiled.states) {
       const state = stateOf(this.#states, name);
-      const tensor = state.in === "memory" ? state.tensor : await this.#load(name, state);
+      const tensor = pages.get(name) ?? (state.in === "memory" ? state.tensor : await this.#load(name, state));
       const view = toOrt(tensor, dims ?? tensor.shape);
       views.set(name, view);
       inputs[name] = view;
@@ -70,6 +78,10 @@ export class CpuMemory implements Memory {
       outputs[output] = toOrt(result, result.shape);
     }
     await runInPlace(session, inputs, outputs);
+    for (const { state } of compiled.updates) {
+      const file = paged.get(state);
+      if (file !== undefined) await this.#paged.write(file, pages.get(state)!.data);
+    }
     return results;
   }
 
@@ -78,6 +90,25 @@ export class CpuMemory implements Memory {
 
   async close(): Promise<void> {
     this.#states.clear();
+    await this.#paged.close();
+  }
+
+  async #replace(name: string, state: HostState | undefined): Promise<void> {
+    const old = this.#states.get(name);
+    if (state === undefined) this.#states.delete(name);
+    else this.#states.set(name, state);
+    const stays = isPaged(state) && old?.in === "file" && old.tensor.path === state.tensor.path;
+    if (isPaged(old) && !stays) await this.#paged.leave(name, old.tensor);
+  }
+
+  /** States of a model that stay in files. */
+  #pagedIn({ states }: CompiledModel): Map<string, FileTensor> {
+    return new Map(
+      states.flatMap(({ name }) => {
+        const state = this.#states.get(name);
+        return isPaged(state) ? [[name, state.tensor] as const] : [];
+      }),
+    );
   }
 
   async #load(name: string, state: HostState): Promise<Tensor> {

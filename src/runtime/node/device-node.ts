@@ -6,6 +6,7 @@ import { Worker } from "node:worker_threads";
 import { EngineError } from "../../errors.ts";
 import type { Graph } from "../../ir/graph.ts";
 import { optimize } from "../../ir/passes/index.ts";
+import { hasIntegerProducts, saturates } from "../../ir/passes/narrow-rows.ts";
 import type { Type } from "../../ir/op.ts";
 import { type Shape, sizeOf, sizesOf } from "../../ir/shape.ts";
 import { lower, type Lowered } from "../../onnx/lower.ts";
@@ -50,6 +51,8 @@ class OrtDevice implements Device {
   readonly #mapped = new Map<string, FileTensor>();
   /** Of every state, for graphs in which its sizes are named dimensions. */
   readonly #shapes = new Map<string, readonly number[]>();
+  /** Whether the engine's products of bytes saturate. */
+  #saturates: Promise<boolean> | undefined;
   #nextId = 1;
   /** Why nothing can be asked any more. */
   #ended: EngineError | undefined;
@@ -85,6 +88,7 @@ class OrtDevice implements Device {
     const optimized = optimize(graph, {
       device: this.kind,
       typicalSizes: options.typicalSizes ?? {},
+      narrowRows: hasIntegerProducts(graph) && (await this.#productsSaturate()),
       reassociate: options.reassociate ?? true,
     });
     const { executable, lowered } = await this.#load(optimized, options, stateShapes(graph)).catch(
@@ -159,6 +163,18 @@ class OrtDevice implements Device {
     return { executable: (await this.#ask({ type: "compile", compiled })) as number, lowered };
   }
 
+  /** Tried once, when it is first asked. */
+  #productsSaturate(): Promise<boolean> {
+    this.#saturates ??= saturates(async (graph, feeds) => {
+      const { executable } = await this.#load(graph, {}, new Map());
+      const shapes = Object.fromEntries([...graph.outputs].map(([name, { type }]) => [name, sizesOf(type.shape)]));
+      const results = await this.#ask({ type: "run", executable, feeds, shapes });
+      await this.#ask({ type: "release", executable });
+      return results as Record<string, Tensor>;
+    });
+    return this.#saturates;
+  }
+
   /** Whether the device has kernels for a graph without states. */
   async #compiles(graph: Graph): Promise<boolean> {
     try {
@@ -178,7 +194,8 @@ class OrtDevice implements Device {
   }
 
   async map(name: string, tensor: FileTensor): Promise<void> {
-    this.#mapped.set(name, tensor);
+    if (tensor.writable) this.#mapped.delete(name);
+    else this.#mapped.set(name, tensor);
     this.#shapes.set(name, tensor.shape);
     await this.#ask({ type: "map", name, tensor });
   }

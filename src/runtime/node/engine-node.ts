@@ -58,20 +58,20 @@ export class Engine {
     await loaded.session.release();
   }
 
-  write(name: string, tensor: Tensor): void {
-    this.#memory.write(name, tensor);
+  write(name: string, tensor: Tensor): Promise<void> {
+    return this.#memory.write(name, tensor);
   }
 
-  map(name: string, tensor: FileTensor): void {
-    this.#memory.map(name, tensor);
+  map(name: string, tensor: FileTensor): Promise<void> {
+    return this.#memory.map(name, tensor);
   }
 
   read(name: string): Promise<Tensor> {
     return this.#memory.read(name);
   }
 
-  free(name: string): void {
-    this.#memory.free(name);
+  free(name: string): Promise<void> {
+    return this.#memory.free(name);
   }
 
   async close(): Promise<void> {

@@ -9,7 +9,8 @@ import { EngineError } from "../../errors.ts";
 import type { DType, TypedArray } from "../../ir/dtype.ts";
 import type { FileTensor, Tensor } from "../runtime.ts";
 import { GpuCopies } from "./gpu-copies-node.ts";
-import { expectFit, type HostState, type Memory, readHost, stateOf, toOrt } from "./memory-node.ts";
+import { expectFit, type HostState, isPaged, type Memory, readHost, stateOf, toOrt } from "./memory-node.ts";
+import { PagedStates } from "./paged-states-node.ts";
 import type { CompiledModel, EngineOptions, OutputLocations } from "./protocol-node.ts";
 
 interface GpuState {
@@ -26,6 +27,7 @@ const HOLDABLE: readonly DType[] = ["float32", "float16", "int32", "uint32"];
 
 export class GpuMemory implements Memory {
   readonly #states = new Map<string, HostState | GpuState>();
+  readonly #paged = new PagedStates();
   readonly #copies: GpuCopies;
 
   private constructor(copies: GpuCopies) {
@@ -60,23 +62,25 @@ export class GpuMemory implements Memory {
     ]);
   }
 
-  write(name: string, tensor: Tensor): void {
-    this.#replace(name, { in: "memory", tensor });
+  async write(name: string, tensor: Tensor): Promise<void> {
+    await this.#replace(name, { in: "memory", tensor });
   }
 
-  map(name: string, tensor: FileTensor): void {
-    this.#replace(name, { in: "file", tensor });
+  async map(name: string, tensor: FileTensor): Promise<void> {
+    if (tensor.writable) await this.#paged.enter(name, tensor);
+    await this.#replace(name, { in: "file", tensor });
   }
 
   async read(name: string): Promise<Tensor> {
     const state = stateOf(this.#states, name);
+    if (isPaged(state)) return this.#paged.read(state.tensor);
     if (state.in !== "gpu") return readHost(state);
     const { dtype, shape } = state;
     return { dtype, shape, data: await this.#copies.download(state.tensor, dtype, shape.length) };
   }
 
-  free(name: string): void {
-    this.#replace(name, undefined);
+  async free(name: string): Promise<void> {
+    await this.#replace(name, undefined);
   }
 
   async run(
@@ -87,11 +91,23 @@ export class GpuMemory implements Memory {
     this.check(compiled);
     const inputs: Record<string, OrtTensor> = {};
     for (const [name, tensor] of Object.entries(feeds)) inputs[name] = toOrt(tensor, tensor.shape);
-    for (const { name } of compiled.states) inputs[name] = await this.#onGpu(name);
+    const pages = new Map<string, OrtTensor>();
+    for (const { name } of compiled.states) {
+      const state = stateOf(this.#states, name);
+      const tensor = isPaged(state) ? await this.#page(state.tensor) : await this.#onGpu(name);
+      if (isPaged(state)) pages.set(name, tensor);
+      inputs[name] = tensor;
+    }
     const got = await session.run(inputs);
+    for (const page of pages.values()) page.dispose();
     for (const { output, state } of compiled.updates) {
       const { dtype, shape } = this.#typeOf(state);
-      this.#replace(state, { in: "gpu", tensor: got[output]!, dtype, shape, maker: session });
+      const tensor = got[output]!;
+      const old = stateOf(this.#states, state);
+      if (isPaged(old)) {
+        await this.#paged.write(old.tensor, await this.#copies.download(tensor, dtype, shape.length));
+        tensor.dispose();
+      } else await this.#replace(state, { in: "gpu", tensor, dtype, shape, maker: session });
     }
     const results: Record<string, Tensor> = {};
     for (const { output, name, dtype } of compiled.outputs) {
@@ -106,12 +122,13 @@ export class GpuMemory implements Memory {
       if (state.in !== "gpu" || state.maker !== session) continue;
       const { dtype, shape } = state;
       const tensor = await this.#copies.upload(state.tensor, dtype, shape.length);
-      this.#replace(name, { in: "gpu", tensor, dtype, shape });
+      await this.#replace(name, { in: "gpu", tensor, dtype, shape });
     }
   }
 
   async close(): Promise<void> {
-    for (const name of this.#states.keys()) this.free(name);
+    for (const name of this.#states.keys()) await this.free(name);
+    await this.#paged.close();
     await this.#copies.close();
   }
 
@@ -125,15 +142,23 @@ export class GpuMemory implements Memory {
     if (state.in === "gpu") return state.tensor;
     const { dtype, shape } = state.tensor;
     const tensor = await this.#copies.upload(toOrt(await readHost(state), shape), dtype, shape.length);
-    this.#replace(name, { in: "gpu", tensor, dtype, shape });
+    await this.#replace(name, { in: "gpu", tensor, dtype, shape });
     return tensor;
   }
 
-  #replace(name: string, state: HostState | GpuState | undefined): void {
+  /** A paged state on the GPU, for one run. */
+  async #page(state: FileTensor): Promise<OrtTensor> {
+    const { dtype, shape } = state;
+    return this.#copies.upload(toOrt(await this.#paged.read(state), shape), dtype, shape.length);
+  }
+
+  async #replace(name: string, state: HostState | GpuState | undefined): Promise<void> {
     const old = this.#states.get(name);
     if (old?.in === "gpu") old.tensor.dispose();
     if (state === undefined) this.#states.delete(name);
     else this.#states.set(name, state);
+    const stays = isPaged(state) && old?.in === "file" && old.tensor.path === state.tensor.path;
+    if (isPaged(old) && !stays) await this.#paged.leave(name, old.tensor);
   }
 }
 

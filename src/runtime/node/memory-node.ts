@@ -15,10 +15,10 @@ export interface Memory {
   check(compiled: CompiledModel): void;
   /** Where sessions leave their outputs, by name. Absent: in arrays. */
   locations(compiled: CompiledModel): OutputLocations | undefined;
-  write(name: string, tensor: Tensor): void;
-  map(name: string, tensor: FileTensor): void;
+  write(name: string, tensor: Tensor): Promise<void>;
+  map(name: string, tensor: FileTensor): Promise<void>;
   read(name: string): Promise<Tensor>;
-  free(name: string): void;
+  free(name: string): Promise<void>;
   /**
    * Runs a model once. The new contents of its states take the place of the old ones.
    * @param shapes of the results, by name
@@ -38,6 +38,13 @@ export interface Memory {
 /** A state outside the engine. */
 export type HostState =
   { readonly in: "memory"; readonly tensor: Tensor } | { readonly in: "file"; readonly tensor: FileTensor };
+
+/** Whether runs read the state from its file and write it back. */
+export function isPaged(
+  state: { readonly in: string; readonly tensor: unknown } | undefined,
+): state is { readonly in: "file"; readonly tensor: FileTensor & { readonly writable: true } } {
+  return state?.in === "file" && (state.tensor as FileTensor).writable === true;
+}
 
 /** @throws EngineError if there is no such state */
 export function stateOf<S>(states: ReadonlyMap<string, S>, name: string): S {

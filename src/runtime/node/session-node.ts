@@ -47,7 +47,9 @@ export async function openSession(
           // On a GPU nothing may run on the CPU unnoticed.
           disable_cpu_ep_fallback: device === "webgpu" ? "1" : "0",
         },
-        optimization: { disable_specified_optimizers: (narrow ? [...DISABLED, "ConstantFolding"] : DISABLED).join(";") },
+        optimization: {
+          disable_specified_optimizers: (narrow ? [...DISABLED, "ConstantFolding"] : DISABLED).join(";"),
+        },
       },
     });
   } catch (cause) {

@@ -2,7 +2,16 @@
  * What a run tells those who watch it: a progress bar, TensorBoard, a test. A watcher has the methods that it cares about;
  * the run waits for those that return a promise, and an error that one throws ends it.
  */
+import type { UsableContext } from "../../lm/usable-context.ts";
 import type { EvalRow, LogRow } from "./log-rows.ts";
+
+/** Where the optimizer's states are; bytes. */
+export interface OptimizerPaging {
+  readonly resident: number;
+  readonly paged: number;
+  /** The largest part of `paged` that is in memory at a time. */
+  readonly atOnce: number;
+}
 
 export interface StartEvent {
   readonly outputDir: string;
@@ -17,6 +26,10 @@ export interface StartEvent {
   readonly resumedFrom?: string;
   readonly trainableParameters: number;
   readonly allParameters: number;
+  /** What virtual tokens leave of the model's positions. Absent: there are none. */
+  readonly context?: UsableContext;
+  /** Absent: nothing of the optimizer is paged. */
+  readonly paging?: OptimizerPaging;
   /** The settings by their names in the configuration. */
   readonly settings: Readonly<Record<string, unknown>>;
 }

@@ -12,8 +12,7 @@ import { ConfigError, FormatError } from "../../errors.ts";
 import { openSafetensors } from "../../formats/safetensors/reader.ts";
 import { writeSafetensors } from "../../formats/safetensors/writer.ts";
 import type { RandomState } from "../../random.ts";
-import type { Tensor } from "../../runtime/runtime.ts";
-import type { StepperState } from "../stepper.ts";
+import type { LmStepperState, StoredSlot } from "../lm-stepper.ts";
 import { readJson, replaceFile } from "./durable-file.ts";
 import type { Json } from "./python-json.ts";
 import { readTrainerState, STATE_FILE, type TrainerState, writeTrainerState } from "./trainer-state.ts";
@@ -42,7 +41,7 @@ export interface TrainingProgress {
 export type Identity = Readonly<Record<string, Json>>;
 
 export interface TrainingState {
-  readonly stepper: StepperState;
+  readonly stepper: LmStepperState;
   readonly progress: TrainingProgress;
   /** States of random generators, by what they are for. */
   readonly random: Readonly<Record<string, RandomState>>;
@@ -53,10 +52,17 @@ export interface TrainingState {
 /** Writes the three files into the folder. @throws FormatError if the disk refuses */
 export async function writeTrainingState(dir: string, state: TrainingState): Promise<void> {
   const { stepper, progress, random, identity, trainer } = state;
-  const tensors = [...stepper.slots].map(([name, { dtype, shape, data }]) => {
-    if (dtype !== "float32") throw new TypeError(`optimizer state ${name} is ${dtype}, and only float32 can be stored`);
-    return { name, dtype: "F32" as const, shape, data };
-  });
+  const tensors = [...stepper.slots].map(([name, slot]) => ({
+    name,
+    dtype: "F32" as const,
+    shape: slot.shape,
+    async data() {
+      const { dtype, data } = await slot.read();
+      if (dtype !== "float32")
+        throw new TypeError(`optimizer state ${name} is ${dtype}, and only float32 can be stored`);
+      return data;
+    },
+  }));
   await writeSafetensors(join(dir, OPTIMIZER_FILE), tensors);
   const resume = {
     format_version: FORMAT_VERSION,
@@ -148,17 +154,22 @@ function shortened(value: Json | undefined): string {
   return text.length <= VALUE_WIDTH ? text : `${text.slice(0, VALUE_WIDTH)}…`;
 }
 
-async function readSlots(path: string): Promise<Map<string, Tensor>> {
-  const file = await openSafetensors(path);
-  try {
-    const slots = new Map<string, Tensor>();
-    for (const [name, { shape }] of file.tensors) {
-      slots.set(name, { dtype: "float32", shape, data: await file.readFloat32(name) });
-    }
-    return slots;
-  } finally {
-    await file.close();
-  }
+/** One at a time: they may be more than the memory holds. The file has to stay until they have been read. */
+async function readSlots(path: string): Promise<Map<string, StoredSlot>> {
+  const opened = await openSafetensors(path);
+  await opened.close();
+  const slotAt = (name: string, shape: readonly number[]): StoredSlot => ({
+    shape,
+    async read() {
+      const file = await openSafetensors(path);
+      try {
+        return { dtype: "float32", shape, data: await file.readFloat32(name) };
+      } finally {
+        await file.close();
+      }
+    },
+  });
+  return new Map([...opened.tensors].map(([name, { shape }]) => [name, slotAt(name, shape)]));
 }
 
 /** JSON has all finite numbers but -0, and none of the others: those are written by name. */

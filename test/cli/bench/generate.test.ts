@@ -19,7 +19,7 @@ after(() => {
 });
 
 test("a run reports its speed and what it reads, and leaves no file", async () => {
-  const options = { shape: "smollm2-135m", layers: 1, promptTokens: 4, newTokens: 4, threads: 1 };
+  const options = { shape: "smollm2-135m", storage: "float32", layers: 1, promptTokens: 4, newTokens: 4, threads: 1 };
   const report = await benchGenerate(options, new AbortController().signal);
   // The table, which the head shares; q and o, k and v, the MLP's three; three norms.
   const elements = 49_152 * 576 + 2 * 576 * 576 + 2 * 576 * 192 + 3 * 576 * 1536 + 3 * 576;

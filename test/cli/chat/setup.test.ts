@@ -17,6 +17,7 @@ suite("the setup of a chat", () => {
       skipSpecialTokens: true,
       seed: 0,
       device: "cpu",
+      weights: {},
       hub: {},
       notes: [],
     });

@@ -87,6 +87,33 @@ suite("lowrank inspect", () => {
     assert.match(inspect(MODEL, "--lora-rank", "4").stdout, /frozen weights .* mapped/);
   });
 
+  test("the plan counts paged optimizer states on the disk, and the part that is read", async () => {
+    const yaml = [
+      `model_name_or_path: ${MODEL}`,
+      "dataset: something",
+      "finetuning_type: full",
+      "cutoff_len: 16",
+      "output_dir: out",
+    ].join("\n");
+    const file = join(root, "paged.yaml");
+    await writeFile(file, yaml);
+    const plan = (...keys: string[]) => facts<ModelFacts>("--config", file, ...keys).training!.memory;
+    const plain = plan();
+    assert.equal(plain.optimizer_paged, 0);
+    const budget = Math.floor(plain.optimizer / 3);
+    const some = plan(`optimizer_memory_budget=${budget}`);
+    assert.ok(some.optimizer_paged >= plain.optimizer - budget && some.optimizer_paged < plain.optimizer);
+    assert.ok(some.optimizer <= plain.optimizer);
+    const none = plan("optim=paged_adamw_32bit");
+    assert.equal(none.optimizer_paged, plain.optimizer);
+    // All of this small model is one page.
+    assert.equal(none.optimizer, plain.optimizer);
+    assert.match(
+      inspect("--config", file, "optim=paged_adamw_32bit").stdout,
+      /optimizer .* of its states .* are paged/,
+    );
+  });
+
   test("the plan of a configuration", async () => {
     const yaml = [
       `model_name_or_path: ${MODEL}`,

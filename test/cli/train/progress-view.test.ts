@@ -82,6 +82,16 @@ suite("progress of a training run", () => {
     assert.match(stream.visible.split("\r").at(-1) ?? "", /loss=1\.832 lr=9\.87e-5 tok\/s=256 mem=2\.3 GiB/);
   });
 
+  test("paged optimizer states are said", async () => {
+    const { stream, callbacks } = view(false);
+    const paging = { resident: 5e8, paged: 3_452_000_000, atOnce: 67_108_864 };
+    await emit(callbacks, "onStart", { ...START, paging });
+    assert.match(
+      stream.text,
+      /optimizer states: 500\.0 MB in memory, 3\.5 GB paged to the disk, at most 67\.1 MB of it read at a time\n/,
+    );
+  });
+
   test("a resumed run says so, and its time left is that of the steps that are left", async () => {
     const { stream, callbacks, time } = view(false);
     await emit(callbacks, "onStart", { ...START, startStep: 200, startTokens: 1e6, resumedFrom: "out/checkpoint-200" });
