@@ -17,6 +17,8 @@ export type { TrainOutput } from "./train/training-run.ts";
 export type { TrainRow } from "./train/train-rows.ts";
 export type { TrainerCallback } from "./train/run/events.ts";
 export { MODELS } from "./models/index.ts";
+export { STORAGES, type Storage } from "./quant/index.ts";
+export type { QuantizationConfig, StorageSettings } from "./lm/quantization.ts";
 export type { CausalLm, ModelFamily } from "./models/causal-lm.ts";
 
 // Text and data sets

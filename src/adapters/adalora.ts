@@ -102,8 +102,12 @@ export const adalora: Method<AdaLoraConfig> = {
     beta2: share("beta2", 0.85, "decay of the average of their uncertainty"),
     orthRegWeight: finite("orth_reg_weight", 0.5, "weight of the penalty that keeps A and B orthogonal"),
     totalStep: {
-      ...optional(integer(undefined, 0, "steps of the schedule; null: those of the run")),
-      wire: "total_step",
+      ...optional(integer("total_step", 0, "steps of the schedule; null: those of the run")),
+      // PEFT wants a number, which says nothing about an adapter that is there.
+      write(value, config) {
+        const { tinit = 0, tfinal = 0 } = (config ?? {}) as Partial<AdaLoraConfig>;
+        return value ?? unsaid(tinit, tfinal);
+      },
     },
     kept: keptSetting(),
     initLoraWeights: {
@@ -118,15 +122,14 @@ export const adalora: Method<AdaLoraConfig> = {
 
   file: {
     type: "ADALORA",
-    // `r` is written and read by nobody. A number of steps is needed, and says nothing about an adapter that is there.
-    also: ({ tinit, tfinal, totalStep }) => ({
+    // `r` is written and read by nobody.
+    also: () => ({
       ...OFF,
       alpha_pattern: {},
       loftq_config: {},
       lora_bias: false,
       r: 8,
       use_rslora: false,
-      ...(totalStep === null ? { total_step: unsaid(tinit, tfinal) } : {}),
     }),
     ignored: [...WITHOUT_EFFECT, "alpha_pattern", "lora_bias", "r", "use_rslora"],
     refused: [...UNSUPPORTED, "loftq_config"],

@@ -246,7 +246,7 @@ function methodCopies<C extends object>(
     return [[parameter, { ...spec, name: `${parameter}.${name}`, from: state, ofMethod: true }]];
   });
   const replaced = layers.flatMap((layer): [string, Copy][] => {
-    if (method.replacesWeight?.(layer, configOn(config, layer.name)) !== true) return [];
+    if (method.replacesWeight?.(layer, configOn(config, layer.name), model) !== true) return [];
     const state = model.tied?.[layer.weight] ?? layer.weight;
     const spec = specs.get(state)!;
     const own = `${layer.name}.base_layer.${name}.weight`;

@@ -66,7 +66,12 @@ export interface BottleneckConfig {
 const BEHIND_ATTENTION = ["self_attn.o_proj", "attn.c_proj"];
 const BEHIND_MLP = ["mlp.down_proj", "mlp.c_proj"];
 
-const [DOWN, DOWN_BIAS, UP, UP_BIAS] = ["adapter_down.weight", "adapter_down.bias", "adapter_up.weight", "adapter_up.bias"];
+const [DOWN, DOWN_BIAS, UP, UP_BIAS] = [
+  "adapter_down.weight",
+  "adapter_down.bias",
+  "adapter_up.weight",
+  "adapter_up.bias",
+];
 
 export const houlsby = bottleneck({
   name: "houlsby",
@@ -128,7 +133,8 @@ function bottleneck({ name, source, about, behind, nonLinearity, initWeights }: 
         throw new ConfigError({
           where: layer.name,
           what: `the ${name} adapter is for linear layers`,
-          got: layer.kind === "embedding" ? "an embedding" : `a convolution${groups === 1 ? "" : ` in ${groups} groups`}`,
+          got:
+            layer.kind === "embedding" ? "an embedding" : `a convolution${groups === 1 ? "" : ` in ${groups} groups`}`,
           hint: "leave this layer out of the targets",
         });
       }
@@ -136,27 +142,28 @@ function bottleneck({ name, source, about, behind, nonLinearity, initWeights }: 
       const read = config.parallel ? layer.inFeatures : out;
       const m = widthOf(layer, config);
       return [
-        { name: DOWN!, shape: [m, read], init: initOf(config.initWeights, read, false) },
-        { name: DOWN_BIAS!, shape: [m], init: zeros },
-        { name: UP!, shape: [out, m], init: initOf(config.initWeights, m, true) },
-        { name: UP_BIAS!, shape: [out], init: zeros },
+        { name: DOWN, shape: [m, read], init: initOf(config.initWeights, read, false) },
+        { name: DOWN_BIAS, shape: [m], init: zeros },
+        { name: UP, shape: [out, m], init: initOf(config.initWeights, m, true) },
+        { name: UP_BIAS, shape: [out], init: zeros },
       ];
     },
 
     copies: (model, { trainNorms }) => (trainNorms ? normParameters(model) : []),
 
-    forward({ config, x, parameters, previous, gate }) {
-      const h = previous();
+    forward(call) {
+      const { config, x, parameters, gate } = call;
+      const h = call.previous();
       const dense = (y: Value, weight: string, bias: string) =>
         add(multiplyRows(y, parameters[weight]!), reshape(parameters[bias]!, [1, -1]));
-      const narrow = ACTIVATIONS[config.nonLinearity](dense(config.parallel ? x : h, DOWN!, DOWN_BIAS!));
-      const added = dense(narrow, UP!, UP_BIAS!);
+      const narrow = ACTIVATIONS[config.nonLinearity](dense(config.parallel ? x : h, DOWN, DOWN_BIAS));
+      const added = dense(narrow, UP, UP_BIAS);
       const scaled = config.scaling === 1 ? added : mul(added, scalar(x.graph, config.scaling));
       return add(h, gate === undefined ? scaled : mul(scaled, gate));
     },
 
     isIdle: (parameters) =>
-      [UP!, UP_BIAS!].every((one) => {
+      [UP, UP_BIAS].every((one) => {
         const values = parameters[one];
         return values !== undefined && Array.prototype.every.call(values, (value) => value === 0);
       }),

@@ -15,6 +15,8 @@ export interface AdaptableModel {
   readonly layers: readonly Layer[];
   /** Names that are not stored, to the parameter whose values they have. Default: none. */
   readonly tied?: Readonly<Record<string, string>>;
+  /** Whether a parameter lies in a storage of fewer bits. Default: none does. */
+  readonly isStored?: (parameter: string) => boolean;
   /** Layers that are adapted when nothing is said. Default: `all-linear`. */
   readonly defaultTargets?: readonly string[];
   /** As in `config.json`, for defaults that depend on it. Default: not known. */

@@ -8,6 +8,7 @@ import type { Device } from "../runtime/runtime.ts";
 import { type AdaptedLayer, type Adapter } from "./adapter.ts";
 import { freeAdapter } from "./initialize.ts";
 import { lora, type LoraConfig, scaling } from "./lora.ts";
+import { INITIAL_A } from "./low-rank.ts";
 
 /**
  * Puts the numbers of one LoRA adapter into another one's states, and frees its own. A lower rank is filled up with zeros, B is
@@ -71,6 +72,11 @@ function misfits(from: AdaptedLayer<LoraConfig>, into: AdaptedLayer<LoraConfig> 
   return [
     ...(wanted > there ? [`${name} has room for rank ${there} and not ${wanted}`] : []),
     ...(from.config.loraBias && !into.config.loraBias ? [`${name} has no room for the bias of lora_bias`] : []),
+    ...[from, into].flatMap(({ config, states }) =>
+      states.has(INITIAL_A)
+        ? [`${name} has what the start "${config.init}" took from the base: save that adapter and load it, as a plain LoRA`]
+        : [],
+    ),
     ...(scaling(into.config) === 0 ? [`${name} is scaled by 0`] : []),
   ];
 }

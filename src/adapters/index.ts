@@ -18,4 +18,23 @@ import { promptTuning } from "./prompt-tuning.ts";
 import { vera } from "./vera.ts";
 import type { Method } from "./method.ts";
 
-export const METHODS: readonly Method<object>[] = [lora, dora, loraFa, longlora, oLora, adalora, ia3, vera, prefixTuning, promptTuning, pTuning, houlsby, pfeiffer, loha, lokr, lnTuning, bitfit, intrinsicDimension];
+export const METHODS: readonly Method<object>[] = [
+  lora,
+  dora,
+  loraFa,
+  longlora,
+  oLora,
+  adalora,
+  ia3,
+  vera,
+  prefixTuning,
+  promptTuning,
+  pTuning,
+  houlsby,
+  pfeiffer,
+  loha,
+  lokr,
+  lnTuning,
+  bitfit,
+  intrinsicDimension,
+];

@@ -170,7 +170,11 @@ export const lora: Method<LoraConfig> = {
 
   check: checkLora,
   parameters: factorParameters,
-  replacesWeight: ({ kind }, { init }) => kind === "linear" && startNamed(init).replacesWeight === true,
+  replacesWeight(layer, config, { isStored, tied = {} }) {
+    if (layer.kind !== "linear") return false;
+    const stored = isStored?.(tied[layer.weight] ?? layer.weight) ?? false;
+    return startNamed(config.init).replacesWeight?.(config, stored) ?? false;
+  },
   start: startLora,
   rate: rateOf,
 

@@ -69,7 +69,7 @@ export interface Method<C extends object> extends Configurable<C> {
   /** Modules of which it trains copies besides those that are asked for, as PEFT's `modules_to_save` and written as such. */
   modulesToSave?(model: AdaptableModel, config: C): readonly string[];
   /** The adapter brings a frozen weight in the place of the layer's: the `weight` of {@link Start}. */
-  replacesWeight?(layer: Layer, config: C): boolean;
+  replacesWeight?(layer: Layer, config: C, model: AdaptableModel): boolean;
   /** Starting values that depend on the base; parameters that it does not give start from their `init`. */
   start?(call: StartCall<C>): Promise<Start> | Start;
   startShared?(call: SharedStartCall<C>): Promise<Start["values"]> | Start["values"];

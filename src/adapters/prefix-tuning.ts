@@ -48,12 +48,9 @@ export interface PrefixTuningConfig extends VirtualTokensConfig {
 
 type Shared = Readonly<Record<string, Value>>;
 
-const [W1, B1, W2, B2] = ["0.weight", "0.bias", "2.weight", "2.bias"].map((name) => `prompt_encoder.transform.${name}`) as [
-  string,
-  string,
-  string,
-  string,
-];
+const [W1, B1, W2, B2] = ["0.weight", "0.bias", "2.weight", "2.bias"].map(
+  (name) => `prompt_encoder.transform.${name}`,
+) as [string, string, string, string];
 
 export const prefixTuning: Method<PrefixTuningConfig> = {
   name: "prefix-tuning",

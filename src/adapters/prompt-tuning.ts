@@ -108,12 +108,12 @@ export function withPrompt<C extends object>({ sequence, virtual }: SequenceCall
 
 /** The tokens whose embeddings the prompt starts from; undefined for none. */
 async function startTokens(call: SharedStartCall<PromptTuningConfig>): Promise<readonly number[] | undefined> {
-  const { config, model, random, tokenize } = call;
+  const { config, model, tokenize } = call;
   const { promptTuningInit: init, promptTuningInitText: said, tokenizerNameOrPath, numVirtualTokens: count } = config;
   if (init === "RANDOM") return undefined;
   if (init === "SAMPLE_VOCAB") {
     const { inFeatures } = tokenEmbedding(model);
-    const draw = random("tokens");
+    const draw = call.random("tokens");
     return Array.from({ length: count }, () => draw.integer(inFeatures));
   }
   const ids = tokenize === undefined ? undefined : await tokenize(said!, tokenizerNameOrPath);
@@ -129,10 +129,10 @@ async function startTokens(call: SharedStartCall<PromptTuningConfig>): Promise<r
 }
 
 async function embeddingsOf(
-  { base, model }: SharedStartCall<PromptTuningConfig>,
+  call: SharedStartCall<PromptTuningConfig>,
   tokens: readonly number[],
 ): Promise<Float32Array> {
-  const { weight, outFeatures, inFeatures } = tokenEmbedding(model);
+  const { weight, outFeatures, inFeatures } = tokenEmbedding(call.model);
   const odd = tokens.find((token) => token >= inFeatures);
   if (odd !== undefined) {
     throw new ConfigError({
@@ -142,9 +142,11 @@ async function embeddingsOf(
       expected: `less than ${inFeatures}`,
     });
   }
-  const table = await base(weight);
+  const table = await call.base(weight);
   const rows = new Float32Array(tokens.length * outFeatures);
-  tokens.forEach((token, i) => rows.set(table.subarray(token * outFeatures, (token + 1) * outFeatures), i * outFeatures));
+  tokens.forEach((token, i) =>
+    rows.set(table.subarray(token * outFeatures, (token + 1) * outFeatures), i * outFeatures),
+  );
   return rows;
 }
 

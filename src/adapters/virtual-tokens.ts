@@ -60,11 +60,11 @@ export function virtualKey(layer: string | undefined, parameter: string): string
 
 /** What the file has: the table itself, or what an encoder makes of it. */
 export async function packTable<C extends object>(
-  { shared, read, compute }: PackCall<C>,
+  call: PackCall<C>,
   encode: ((shared: Readonly<Record<string, Value>>) => Value) | undefined,
 ): Promise<PackedAdapter> {
-  const { name, shape } = shared.get(TABLE)!;
-  const table = encode === undefined ? { shape, data: (await read(name))! } : await compute(encode);
+  const { name, shape } = call.shared.get(TABLE)!;
+  const table = encode === undefined ? { shape, data: (await call.read(name))! } : await call.compute(encode);
   return { tensors: new Map([[FILED, table]]) };
 }
 
@@ -105,7 +105,11 @@ export function completeSizes<C extends VirtualTokensConfig>(method: string, con
 }
 
 /** The table [P, width], and no encoder. */
-export function tableParameter(config: VirtualTokensConfig, width: number, init: MethodParameter["init"]): MethodParameter {
+export function tableParameter(
+  config: VirtualTokensConfig,
+  width: number,
+  init: MethodParameter["init"],
+): MethodParameter {
   return { name: TABLE, shape: [config.numVirtualTokens, width], init };
 }
 

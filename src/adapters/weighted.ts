@@ -12,6 +12,7 @@ import { type AdaptedLayer, type Adapter, adapterOn, type Selection } from "./ad
 import { copiedBiases, copiedModules, type Copy, type CopyOptions } from "./copies.ts";
 import { type Factors, factorize } from "./factorize.ts";
 import { lora, type LoraConfig, scaling } from "./lora.ts";
+import { INITIAL_A, INITIAL_B } from "./low-rank.ts";
 import { configure } from "./settings.ts";
 import { shortNames } from "./targets.ts";
 
@@ -63,7 +64,7 @@ export async function addWeightedAdapter(
       return target === undefined ? [] : [{ target, weight: weights[i]! }];
     }),
   );
-  const ranks = parts.map((part) => part.reduce((sum, { target }) => sum + target.config.r, 0));
+  const ranks = parts.map((part) => part.reduce((sum, { target }) => sum + rankOf(target), 0));
   const largest = Math.max(...sources.flatMap(({ targets }) => targets.map(({ config }) => config.r)));
   const wanted = combination === "svd" ? (svdRank ?? largest) : Infinity;
 
@@ -112,12 +113,24 @@ function checked(
   return adapters.map((adapter) => {
     if (isLora(adapter)) return adapter;
     const got = `"${adapter.name}" is ${adapter.method.name}`;
-    throw new ConfigError({ where, what: "only LoRA adapters can be mixed", got });
+    throw new ConfigError({
+      where,
+      what: "only LoRA adapters can be mixed: their updates add up",
+      got,
+      hint: "merge it into the base instead (merge_and_unload, or `lowrank export`)",
+    });
   });
 }
 
+/** However it is trained: LoRA-FA, too. */
 function isLora(adapter: Adapter): adapter is Adapter<LoraConfig> {
-  return adapter.method.name === lora.name;
+  const { name, file, forward } = adapter.method as Adapter<LoraConfig>["method"];
+  return name === lora.name || (file?.as === lora.name && forward === lora.forward);
+}
+
+/** Columns of its update: what a start took from the base has as many again. */
+function rankOf({ config: { r }, states }: AdaptedLayer<LoraConfig>): number {
+  return states.has(INITIAL_A) ? 2 * r : r;
 }
 
 function targetOf({ targets }: Adapter<LoraConfig>, layer: string): AdaptedLayer<LoraConfig> | undefined {
@@ -137,6 +150,10 @@ async function stacked(
     const values = await factorsOf(device, target);
     A.push(...rowsOf(values.A, r).map((row) => row.map((value) => value * factor)));
     B.push(...columnsOf(values.B, r));
+    if (values.initial !== undefined) {
+      A.push(...rowsOf(values.initial.A, r).map((row) => row.map((value) => -value * factor)));
+      B.push(...columnsOf(values.initial.B, r));
+    }
     if (values.bias === undefined) continue;
     bias ??= new Float64Array(target.layer.outFeatures);
     for (const [i, value] of values.bias.entries()) bias[i]! += factor * value;
@@ -147,13 +164,15 @@ async function stacked(
 async function factorsOf(
   device: Device,
   { states }: AdaptedLayer,
-): Promise<Record<"A" | "B", Float32Array> & { bias?: Float32Array }> {
+): Promise<Record<"A" | "B", Float32Array> & { bias?: Float32Array; initial?: Record<"A" | "B", Float32Array> }> {
   const read = async (...names: string[]) => {
     const spec = names.map((name) => states.get(name)).find((found) => found !== undefined);
     return spec === undefined ? undefined : ((await device.read(spec.name)).data as Float32Array);
   };
   const bias = await read("lora_B.bias");
+  const [A0, B0] = [await read(INITIAL_A), await read(INITIAL_B)];
   return {
+    ...(A0 === undefined || B0 === undefined ? {} : { initial: { A: A0, B: B0 } }),
     A: (await read("lora_A.weight", "lora_embedding_A"))!,
     B: (await read("lora_B.weight", "lora_embedding_B"))!,
     ...(bias === undefined ? {} : { bias }),

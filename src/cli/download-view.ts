@@ -17,7 +17,7 @@ export class DownloadView {
     this.#show(`downloading ${basename(file)}`, fileBytes, fileTotalBytes);
 
   readonly converting = (bytes: number, totalBytes: number): void =>
-    this.#show("making float32 weights", bytes, totalBytes);
+    this.#show("converting weights", bytes, totalBytes);
 
   readonly note = (notice: string): void => {
     if (this.#bar === undefined) this.#stream.write(`note: ${notice}\n`);

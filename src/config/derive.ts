@@ -79,7 +79,8 @@ export function derive(
   const settings: Settings = {
     ...honoured,
     gradientCheckpointing: checkpointing,
-    shuffle: honoured.shuffle && !disableShuffling && trainSamplingStrategy === "random",
+    shuffle: honoured.shuffle && !disableShuffling && trainSamplingStrategy !== "sequential",
+    groupByLength: honoured.groupByLength || trainSamplingStrategy === "group_by_length",
     packing: neatPacking || (honoured.packing ?? honoured.stage === "pt"),
     evalStrategy,
     doEval: honoured.doEval || evalStrategy !== "no",

@@ -17,7 +17,10 @@ interface RuleContext extends Context {
 type Report = (key: string, what: string, more?: Omit<KeyProblem, "key" | "what">) => void;
 type Note = (line: string) => void;
 
-const LORA_KEYS = ["lora_rank", "lora_alpha", "lora_dropout", "use_rslora"];
+const LORA_KEYS = [
+  ...["lora_rank", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "loraplus_lr_ratio"],
+  ...["loraplus_lr_embedding", "pissa_init", "pissa_iter", "pissa_convert"],
+];
 const ADAPTER_KEYS = ["lora_target", "additional_target", "peft_config"];
 const FREEZE_KEYS = ["freeze_trainable_layers", "freeze_trainable_modules", "freeze_extra_modules"];
 
@@ -82,6 +85,7 @@ function checkMethod(settings: Settings, changed: ReadonlySet<string>, report: R
       hint: "merge the others with `lowrank export`, then train on the merged model",
     });
   }
+  checkVariants(settings, changed, report, note);
   checkStorage(settings, report);
   if (trainFromScratch && finetuningType !== "full") {
     report("train_from_scratch", "random weights that are not trained are of no use", {
@@ -91,18 +95,47 @@ function checkMethod(settings: Settings, changed: ReadonlySet<string>, report: R
   }
 }
 
+function checkVariants(settings: Settings, changed: ReadonlySet<string>, report: Report, note: Note): void {
+  const { finetuningType, useDora, pissaInit, pissaConvert, loraplusLrRatio } = settings;
+  if (!takesLoraKeys(finetuningType)) return;
+  if (useDora && finetuningType !== "lora" && finetuningType !== "dora") {
+    report("use_dora", "DoRA is a method of its own", {
+      got: `finetuning_type: ${finetuningType}`,
+      hint: "remove the line, or write finetuning_type: lora",
+    });
+  }
+  if (pissaInit && !pissaConvert) {
+    note(
+      "pissa_convert: the adapter is saved as a plain LoRA of twice the rank, for the model as it is; no folder pissa_init",
+    );
+  }
+  const idle = [
+    ...(pissaInit ? [] : ["pissa_iter", "pissa_convert"]),
+    ...(loraplusLrRatio === null ? ["loraplus_lr_embedding"] : []),
+  ].filter((key) => changed.has(key));
+  if (idle.length > 0)
+    note(`${idle.join(", ")}: no effect without ${pissaInit ? "loraplus_lr_ratio" : "pissa_init, loraplus_lr_ratio"}`);
+}
+
 function checkStorage(settings: Settings, report: Report): void {
   const { storage, quantizationBit, finetuningType } = settings;
   if (storage !== null && quantizationBit !== null) {
-    report("storage", "says in another way what quantization_bit says", { got: storage, hint: "remove one of the two" });
+    report("storage", "says in another way what quantization_bit says", {
+      got: storage,
+      hint: "remove one of the two",
+    });
   }
   const name = storageSettings(settings).storage ?? "float32";
   if (name !== "float32" && !trainsAdapter(finetuningType)) {
-    report(storage === null ? "quantization_bit" : "storage", "weights that are stored so cannot be trained themselves", {
-      got: `finetuning_type: ${finetuningType}`,
-      expected: "finetuning_type: lora",
-      hint: "remove the line, or train an adapter",
-    });
+    report(
+      storage === null ? "quantization_bit" : "storage",
+      "weights that are stored so cannot be trained themselves",
+      {
+        got: `finetuning_type: ${finetuningType}`,
+        expected: "finetuning_type: lora",
+        hint: "remove the line, or train an adapter",
+      },
+    );
   }
 }
 
@@ -118,6 +151,10 @@ function checkData(settings: Settings, hasEvalData: boolean, report: Report, not
   if (streaming && maxSteps === -1) {
     report("streaming", "needs max_steps, since the samples are not counted", { hint: "max_steps: 1000" });
   }
+  if (streaming && settings.groupByLength) {
+    report("group_by_length", "does not go with streaming: the rows to choose from are not known");
+  }
+  if (settings.groupByLength && !settings.shuffle) note("group_by_length: no effect where samples stay in their order");
   if (streaming && valSize > 0 && valSize < 1) {
     report("val_size", "has to be a count when streaming", { got: valSize, expected: "a whole number >= 1" });
   }

@@ -1,4 +1,5 @@
 /** Where a run's rows come from: in which order, and from which place on. */
+import { lengthGrouped } from "./length-groups.ts";
 import { type Encoded, IGNORED, type Source } from "./sample.ts";
 import { Random } from "../random.ts";
 
@@ -20,22 +21,37 @@ export interface RowSource {
   rows(epoch: number, from: number): AsyncIterable<Row>;
 }
 
-/** Rows in memory, in a new order every epoch. @param seed of the order; undefined leaves them as they are */
-export function memoryRows(rows: readonly Row[], seed: number | undefined): RowSource {
+/** The order of the rows in a pass. */
+export interface RowOrder {
+  /** Another order in every epoch; undefined leaves the rows as they are. */
+  readonly seed: number | undefined;
+  /** Rows of a step, which are to be of similar lengths. Default: lengths do not matter. */
+  readonly groupOf?: number;
+}
+
+/** Rows in memory. */
+export function memoryRows(rows: readonly Row[], order: RowOrder): RowSource {
+  const lengthOf = (row: number) => rows[row]!.inputIds.length;
   return {
     length: rows.length,
     maxSupervised: rows.reduce((most, row) => Math.max(most, countSupervised(row)), 0),
     async *rows(epoch, from) {
-      const order = epochOrder(rows.length, seed, epoch);
-      for (let i = from; i < rows.length; i++) yield rows[order[i]!]!;
+      const indices = epochOrder(rows.length, order, epoch, lengthOf);
+      for (let i = from; i < rows.length; i++) yield rows[indices[i]!]!;
     },
   };
 }
 
-/** Indices of a pass's rows, in its order. */
-export function epochOrder(length: number, seed: number | undefined, epoch: number): Uint32Array {
+/** Indices of a pass's rows, in its order. @param lengthOf a row, in tokens */
+export function epochOrder(
+  length: number,
+  { seed, groupOf }: RowOrder,
+  epoch: number,
+  lengthOf: (row: number) => number,
+): Uint32Array {
   if (seed === undefined) return Uint32Array.from({ length }, (_, i) => i);
-  return new Random(seed, epoch + 1).permutation(length);
+  const order = new Random(seed, epoch + 1).permutation(length);
+  return groupOf === undefined ? order : lengthGrouped(order, lengthOf, groupOf);
 }
 
 /** Tokens that are predicted: the first of an example is not, whatever its label. */

@@ -21,7 +21,7 @@ function nodeFlops(node: Node, sizes: DimSizes): number {
     const [, , S, Dv] = sizesOf(v!.type.shape, sizes) as [number, number, number, number];
     return 2 * B * H * T * S * (Dh + Dv);
   }
-  if (!["matmul", "gemm", "integerMatmul"].includes(node.op.name)) return 0;
+  if (!["matmul", "gemm", "integerMatmul", "encodedMatmul"].includes(node.op.name)) return 0;
   const [a] = node.inputs;
   const inner = sizesOf(a!.type.shape, sizes).at((node.attrs as MatMulAttrs).transA ? -2 : -1)!;
   return 2 * inner * sizesOf(node.outputs[0]!.type.shape, sizes).reduce((x, y) => x * y, 1);

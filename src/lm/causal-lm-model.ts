@@ -107,7 +107,11 @@ export class CausalLMModel {
 
   static async load(nameOrPath: string, options: FromPretrainedOptions): Promise<CausalLMModel> {
     const { dir } = await resolveFolder(nameOrPath, { kind: "model", ...hubOptions(options) });
-    const { model, config, storedName, defaultTargets } = await readModel(dir, options.randomSeed !== undefined, options.ropeScaling);
+    const { model, config, storedName, defaultTargets } = await readModel(
+      dir,
+      options.randomSeed !== undefined,
+      options.ropeScaling,
+    );
     const chosen = chosenStorage(options);
     const { device: wanted = "cpu", threads } = options;
     const ownsDevice = typeof wanted === "string";
@@ -176,7 +180,10 @@ export class CausalLMModel {
       })),
       dtype,
       // Merging an adapter into one of two layers that share a table gives each its own.
-      config: { ...this.config.floatFields, ...(isUntied(this.language.model, tied) ? { tie_word_embeddings: false } : {}) },
+      config: {
+        ...this.config.floatFields,
+        ...(isUntied(this.language.model, tied) ? { tie_word_embeddings: false } : {}),
+      },
       copyFrom: [this.dir],
       ...(maxShardBytes === undefined ? {} : { shardBytes: maxShardBytes }),
       ...(onProgress === undefined ? {} : { onProgress }),

@@ -109,11 +109,11 @@ function forwardInputs(
       () => PLACEHOLDER,
     ),
     segments: laid(
-      (b, t) => attentionMask?.[b]![t]! ?? 1,
+      (b, t) => attentionMask?.[b]?.[t] ?? 1,
       () => 1,
     ),
     positions: laid(
-      (b, t) => places + (positionIds?.[b]![t]! ?? t),
+      (b, t) => places + (positionIds?.[b]?.[t] ?? t),
       (i) => i,
     ),
     ...(places === 0

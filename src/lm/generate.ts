@@ -132,7 +132,11 @@ async function prefill(
   language: LanguageModel,
   prompts: Prompts,
   adapters: RowAdapters,
-  { padId, places, signal }: { readonly padId: number; readonly places: number; readonly signal: AbortSignal | undefined },
+  {
+    padId,
+    places,
+    signal,
+  }: { readonly padId: number; readonly places: number; readonly signal: AbortSignal | undefined },
 ): Promise<Float32Array | undefined> {
   const batch = prompts.length;
   const longest = Math.max(...prompts.map((prompt) => prompt.length));

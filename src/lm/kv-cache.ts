@@ -22,7 +22,7 @@ import { dim } from "../ir/shape.ts";
 import type { AttentionCall, CausalLm, Sequence } from "../models/causal-lm.ts";
 import { additiveMask, attention } from "../nn/attention.ts";
 import type { Device, Feeds } from "../runtime/runtime.ts";
-import { positionFeeds, positionTensors, type Rows, TOKENS, VIRTUAL } from "./sequence.ts";
+import { positionFeeds, positionTensors, TOKENS, VIRTUAL } from "./sequence.ts";
 
 const START = "cache/start";
 const VALID = "cache/valid";
@@ -119,7 +119,7 @@ export class KvCache {
     readonly tokens: Int32Array;
     readonly positions: Int32Array;
     readonly attended: Int32Array;
-    /** [B · T] As in {@link Rows}. */
+    /** [B · T] i for the i-th virtual token of an example, from 1, and 0 for tokens; if adapters have such. */
     readonly virtual?: Int32Array;
   }): Promise<Feeds> {
     const batch = this.#batch;

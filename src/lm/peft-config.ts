@@ -23,7 +23,15 @@ export function adaptable(
   nameOrPath?: string,
 ): AdaptableModel {
   return {
-    ...{ parameters, layers, tied, defaultTargets, modelType, hiddenSize, blocks, kvHeads, headDim },
+    parameters,
+    layers,
+    tied,
+    defaultTargets,
+    modelType,
+    hiddenSize,
+    blocks,
+    kvHeads,
+    headDim,
     ...(heads === undefined ? {} : { heads }),
     ...(nameOrPath === undefined ? {} : { nameOrPath }),
   };

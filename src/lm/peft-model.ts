@@ -15,6 +15,7 @@ import { loadAdapter } from "../formats/peft/load.ts";
 import { restoreAdapter, saveStates } from "../formats/peft/restore.ts";
 import { saveAdapter } from "../formats/peft/save.ts";
 import { resolveFolder } from "../hub/resolve.ts";
+import { baseWeights } from "./base-weights.ts";
 import { type CausalLMModel, type HubOptions, hubOptions } from "./causal-lm-model.ts";
 import { type ForwardInput, type ForwardOutput, forwardRows } from "./forward.ts";
 import { type GenerateInput, generateFrom, type GenerateResult } from "./generate-input.ts";
@@ -45,7 +46,12 @@ export interface LoraConfig {
   /** Default: "none". */
   readonly bias?: "none" | "all" | "lora_only";
   readonly loraBias?: boolean;
-  readonly initLoraWeights?: boolean | "gaussian";
+  /** How A and B start, by PEFT's names: `"pissa"`, `"pissa_niter_16"`, `"olora"`, `"loftq"`, `"orthogonal"`, … Default: true. */
+  readonly initLoraWeights?: boolean | string;
+  /** DoRA: the size and the direction of each row apart. Default: false. */
+  readonly useDora?: boolean;
+  /** LoRA+: the learning rate of B over that of A. Default: the same. */
+  readonly loraplusLrRatio?: number | null;
   readonly fanInFanOut?: boolean;
   /** Default: "CAUSAL_LM". */
   readonly taskType?: string;
@@ -142,6 +148,7 @@ export class PeftModel {
     const { adapter, warnings } = await loadAdapter(this.base.language.device, this.#adaptable(), dir, {
       name: adapterName,
       ...(method === undefined ? {} : { method }),
+      base: baseWeights(this.base),
     });
     for (const warning of warnings) onWarning(warning);
     await this.base.language.add(adapter);
@@ -161,7 +168,7 @@ export class PeftModel {
     const added = language.add(adapter);
     this.#begin(async () => {
       await added;
-      await initializeAdapter(language.device, adapter, seed, undefined, startTokenizer(this.base));
+      await initializeAdapter(language.device, adapter, seed, baseWeights(this.base), startTokenizer(this.base));
       if (previous !== undefined) await startFollowing(language.device, adapter, previous);
     });
     this.#trainable.add(adapterName);
@@ -370,7 +377,8 @@ export class PeftModel {
 
   #adaptable(): AdaptableModel {
     const { language, defaultTargets, nameOrPath } = this.base;
-    return adaptable(language.model, defaultTargets, nameOrPath);
+    const isStored = (parameter: string) => language.storages.has(parameter);
+    return { ...adaptable(language.model, defaultTargets, nameOrPath), isStored };
   }
 
   #expectFree(name: string): void {

@@ -39,7 +39,11 @@ export function chosenStorage(settings: StorageSettings): ChosenStorage | undefi
     ...(quantizationConfig?.loadIn4bit === true ? [quantizationConfig.bnb4bitQuantType ?? "fp4"] : []),
   ];
   if (names.length > 1) {
-    throw new ConfigError({ where: "quantizationConfig", what: "asks for two storages of the weights", got: names.join(", ") });
+    throw new ConfigError({
+      where: "quantizationConfig",
+      what: "asks for two storages of the weights",
+      got: names.join(", "),
+    });
   }
   const [name] = names;
   if (name === undefined) return undefined;

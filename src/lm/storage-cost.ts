@@ -4,7 +4,14 @@
  * rounding; merged into the checkpoint's own weights (`original`), it has a better base under an adapter that was made for
  * another. Both are compared here with the model as it was trained.
  */
-import { type CheckText, compareLogits, type Compared, logitsOf, summarize, type TextDifference } from "./merge-check.ts";
+import {
+  type CheckText,
+  compareLogits,
+  type Compared,
+  logitsOf,
+  summarize,
+  type TextDifference,
+} from "./merge-check.ts";
 
 export const AGAINST = ["dequantised", "original"] as const;
 export type Against = (typeof AGAINST)[number];

@@ -9,12 +9,12 @@ import type { Storage, StorageOptions, StoredCall } from "./storage.ts";
 
 /** How one is made: everything but what follows from the encoding. */
 export interface EncodedStorage extends Omit<Storage, "tensors" | "read"> {
-  encoding(options: StorageOptions): Encoding;
+  readonly encoding: (options: StorageOptions) => Encoding;
   /**
    * Rows of a table without making the others, where the encoding allows it.
    * @param table of the shape [in, out]
    */
-  rows?(table: EncodedAttrs, tensors: readonly Value[], tokens: Value): Value | undefined;
+  readonly rows?: (table: EncodedAttrs, tensors: readonly Value[], tokens: Value) => Value | undefined;
 }
 
 export function encodedStorage({ encoding, rows, ...storage }: EncodedStorage): Storage {

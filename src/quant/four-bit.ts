@@ -70,7 +70,11 @@ export function fourBit({ levels, kernel, ...text }: FourBit): Storage {
 }
 
 /** Rows of a table whose rows are whole blocks, with constants in float32; otherwise undefined. */
-function rowsOf({ encoding, shape }: EncodedAttrs, [codes, absmax]: readonly Value[], tokens: Value): Value | undefined {
+function rowsOf(
+  { encoding, shape }: EncodedAttrs,
+  [codes, absmax]: readonly Value[],
+  tokens: Value,
+): Value | undefined {
   const { levels, nestedBlock } = encoding as BlocksEncoding;
   const [count, width] = shape as [number, number];
   if (width % BLOCK !== 0 || nestedBlock !== undefined) return undefined;
@@ -91,7 +95,9 @@ function encodeConstants(absmax: Float32Array): Record<string, TypedArray> {
   const codes = new Uint8Array(absmax.length);
   const nearest = new Levels([...map]);
   // As bitsandbytes: here by division.
-  centred.forEach((value, i) => (codes[i] = nearest.nearest(Math.fround(value / (scales[Math.floor(i / NESTED_BLOCK)]! || 1)))));
+  centred.forEach(
+    (value, i) => (codes[i] = nearest.nearest(Math.fround(value / (scales[Math.floor(i / NESTED_BLOCK)]! || 1)))),
+  );
   return { absmax: codes, map, scales, offset: Float32Array.of(offset) };
 }
 

@@ -1,8 +1,7 @@
 /** Weights rounded to a 16-bit float, to nearest, ties to even: half the bytes of float32, and no constants. */
 import { NumericError } from "../errors.ts";
-import { numbersOf } from "../ir/dtype.ts";
+import { elementsOf, numbersOf } from "../ir/dtype.ts";
 import { cast } from "../ir/ops/cast.ts";
-import { elementsOf } from "../ir/dtype.ts";
 import { gather } from "../ir/ops/gather.ts";
 import { encodedStorage } from "./encoded.ts";
 import { expectFinite } from "./finite.ts";

@@ -41,11 +41,7 @@ export interface Storage {
    * Their contents, by name, for a weight's values, row-major.
    * @throws NumericError if a value is not finite, or too large for the storage
    */
-  encode(
-    values: Float32Array,
-    shape: readonly number[],
-    options: StorageOptions,
-  ): Readonly<Record<string, TypedArray>>;
+  encode(values: Float32Array, shape: readonly number[], options: StorageOptions): Readonly<Record<string, TypedArray>>;
   /** The values that the tensors stand for: what {@link Storage.read} computes with. */
   decode(
     tensors: Readonly<Record<string, TypedArray>>,
@@ -61,5 +57,5 @@ export interface StoredCall {
   readonly shape: readonly number[];
   readonly options: StorageOptions;
   /** The value of one of the weight's tensors, by its relative name. */
-  tensor(name: string): Value;
+  readonly tensor: (name: string) => Value;
 }

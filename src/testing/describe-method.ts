@@ -155,7 +155,15 @@ function describeCase<C extends object>({ method, tried, rig, facts }: Trial<C>)
   let folder: string;
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "lowrank-method-"));
-    bench = { device: await ortDevice({ threads: 1 }), rig, adapter, x: feeds.x, feeds, notInFile: facts.notInFile, readAs };
+    bench = {
+      device: await ortDevice({ threads: 1 }),
+      rig,
+      adapter,
+      x: feeds.x,
+      feeds,
+      notInFile: facts.notInFile,
+      readAs,
+    };
   });
   after(async () => {
     await bench.device.dispose();
@@ -346,7 +354,11 @@ async function checkFile(bench: Bench, folder: string): Promise<void> {
   });
 }
 
-async function reload(device: Device, { adapter: saved, rig, notInFile, readAs }: Bench, dir: string): Promise<Adapter> {
+async function reload(
+  device: Device,
+  { adapter: saved, rig, notInFile, readAs }: Bench,
+  dir: string,
+): Promise<Adapter> {
   const settings = Object.entries(saved.config as Readonly<Record<string, unknown>>).filter(([key]) =>
     Object.hasOwn(readAs.settings, key),
   );
@@ -420,9 +432,9 @@ async function checkRandomness(bench: Bench, { ownNumbers }: Pick<MethodFacts<ob
   const { device, rig, adapter, x, feeds } = bench;
   await scatter({ device, rig, adapter });
   const training = trainingOf(rig, [adapter], sgd());
-  const isRandom = ownNumbers !== true && reachable(training.graph, training.graph.outputs.values()).some(
-    ({ op }) => op.name === "randomUniform",
-  );
+  const isRandom =
+    ownNumbers !== true &&
+    reachable(training.graph, training.graph.outputs.values()).some(({ op }) => op.name === "randomUniform");
   const one = await logitsOf(device, rig, x, [adapter], 1);
   sameBits(await logitsOf(device, rig, x, [adapter], 1), one, "logits of the same seed");
   const two = await logitsOf(device, rig, x, [adapter], 2);

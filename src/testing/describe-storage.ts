@@ -88,10 +88,7 @@ export function describeStorage({
       it(`[${shape.join(", ")}]: tensors are as announced, and stand for the weight`, () => {
         const tensors = storage.encode(values, shape, options);
         const announced = storage.tensors(shape, options);
-        assert.deepEqual(
-          Object.keys(tensors).sort(),
-          announced.map(({ name }) => name).sort(),
-        );
+        assert.deepEqual(Object.keys(tensors).sort(), announced.map(({ name }) => name).sort());
         for (const { name, dtype, shape: size } of announced) {
           assert.equal(tensors[name]!.constructor, allocate(dtype, 0).constructor, name);
           assert.equal(tensors[name]!.length, sizeOfShape(size), name);

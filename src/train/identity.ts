@@ -55,6 +55,7 @@ export function runIdentity(settings: Settings, trainable: Trainable, rows: numb
   const identity: Record<string, Json> = {};
   for (const key of KEYS)
     identity[key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)] = plain(settings[key]);
+  if (settings.groupByLength) identity["group_by_length"] = true;
   // Where states are kept changes no number: a run may go on with another budget.
   if (settings.optim.startsWith("paged_")) identity["optim"] = "adamw_torch";
   if (trained.length < language.model.parameters.length || adapters.length > 0) {

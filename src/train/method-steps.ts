@@ -83,7 +83,11 @@ export function gradientAt(
 }
 
 /** Learning rate of the parameter at a place, as a multiple of the run's. */
-export function rateAt(place: Place | undefined, { shape }: Pick<ParameterSpec, "shape">, learningRate: number): number {
+export function rateAt(
+  place: Place | undefined,
+  { shape }: Pick<ParameterSpec, "shape">,
+  learningRate: number,
+): number {
   if (place === undefined) return 1;
   const { adapter, target, parameter: name } = place;
   const rate = adapter.method.rate?.({ name, shape }, target?.config ?? adapter.config);

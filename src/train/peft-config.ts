@@ -15,18 +15,21 @@ type Asked = Pick<
   | "useRslora"
   | "additionalTarget"
   | "peftConfig"
->;
+> &
+  Partial<Pick<Settings, "useDora" | "loraplusLrRatio" | "loraplusLrEmbedding" | "pissaInit" | "pissaIter">>;
 
 /** Settings of `peft_config` win over those of LLaMA-Factory's keys. */
 export function peftConfigOf(config: Asked): PeftConfig {
   const { finetuningType, loraTarget, peftConfig } = config;
-  const method = METHODS.find(({ name }) => name === finetuningType)!;
+  const name = config.useDora === true && finetuningType === "lora" ? "dora" : finetuningType;
+  const method = METHODS.find((one) => one.name === name)!;
   const lora = takesLoraKeys(finetuningType)
     ? {
         r: config.loraRank,
         loraAlpha: config.loraAlpha,
         loraDropout: config.loraDropout,
         useRslora: config.useRslora,
+        ...variants(config),
         targetModules: loraTarget === "all" ? "all-linear" : loraTarget,
       }
     : loraTarget === "all"
@@ -38,5 +41,18 @@ export function peftConfigOf(config: Asked): PeftConfig {
     ...lora,
     ...(config.additionalTarget === null ? {} : { modulesToSave: config.additionalTarget }),
     ...peftConfig,
+  };
+}
+
+/** Of LoRA: how it starts, and how fast its parts learn. */
+function variants({
+  pissaInit = false,
+  pissaIter = -1,
+  loraplusLrRatio = null,
+  loraplusLrEmbedding,
+}: Asked): Readonly<Record<string, unknown>> {
+  return {
+    ...(pissaInit ? { initLoraWeights: pissaIter < 0 ? "pissa" : `pissa_niter_${pissaIter}` } : {}),
+    ...(loraplusLrRatio === null ? {} : { loraplusLrRatio, loraplusLrEmbedding }),
   };
 }

@@ -1,5 +1,5 @@
 /** The rows that a caller gives to a trainer: checked, so that no wrong token is found out by a kernel, or by nobody. */
-import { memoryRows, type Row, type RowSource } from "../data/row-source.ts";
+import { memoryRows, type Row, type RowOrder, type RowSource } from "../data/row-source.ts";
 import { IGNORED } from "../data/sample.ts";
 import { ConfigError, listed } from "../errors.ts";
 import type { CausalLm } from "../models/causal-lm.ts";
@@ -17,7 +17,6 @@ export interface TrainRow {
 const LISTED = 5;
 
 /**
- * @param seed of the order; undefined leaves the rows as they are
  * @param places of each row that virtual tokens take
  * @throws ConfigError naming the first rows whose tokens or labels are none of the model's, and what is wrong with each
  */
@@ -25,7 +24,7 @@ export function rowsOf(
   where: string,
   rows: readonly TrainRow[] | RowSource,
   model: CausalLm,
-  seed: number | undefined,
+  order: RowOrder,
   places = 0,
 ): RowSource {
   const given: unknown = rows;
@@ -43,7 +42,7 @@ export function rowsOf(
   if (wrong.length === 0)
     return memoryRows(
       encoded.filter((row) => row !== undefined),
-      seed,
+      order,
     );
   const more = wrong.length > LISTED ? [`and ${wrong.length - LISTED} rows more`] : [];
   throw new ConfigError({

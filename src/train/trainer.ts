@@ -10,7 +10,7 @@ import { validateArgs } from "../config/read.ts";
 import { ConfigError } from "../errors.ts";
 import { runIdentity } from "./identity.ts";
 import { type Plan, planRun } from "./plan.ts";
-import type { RowSource } from "../data/row-source.ts";
+import type { RowOrder, RowSource } from "../data/row-source.ts";
 import { verifyCheckpoint } from "./run/checkpoint-store.ts";
 import { type TrainerCallback } from "./run/events.ts";
 import type { LogRow } from "./run/log-rows.ts";
@@ -57,11 +57,16 @@ export class Trainer {
     this.#trainable = options.model.trainable();
     this.#settings = config;
     this.#outputDir = given.has("output_dir") ? config.outputDir : undefined;
-    const seed = config.shuffle ? config.dataSeed : undefined;
+    const { perDeviceTrainBatchSize, gradientAccumulationSteps } = config;
+    const order: RowOrder = {
+      seed: config.shuffle ? config.dataSeed : undefined,
+      ...(config.groupByLength ? { groupOf: perDeviceTrainBatchSize * gradientAccumulationSteps } : {}),
+    };
     const { model } = this.#trainable.language;
     const { count: places } = virtualTokens(this.#trainable.adapters);
-    this.#train = rowsOf("trainDataset", options.trainDataset, model, seed, places);
-    this.#eval = evalDataset === undefined ? undefined : rowsOf("evalDataset", evalDataset, model, undefined, places);
+    this.#train = rowsOf("trainDataset", options.trainDataset, model, order, places);
+    this.#eval =
+      evalDataset === undefined ? undefined : rowsOf("evalDataset", evalDataset, model, { seed: undefined }, places);
     this.#callbacks = options.callbacks ?? [];
     this.#padId = options.padId ?? 0;
     this.#alsoSave = options.alsoSave;

@@ -80,7 +80,9 @@ export function gpt3(): ReturnType<typeof gpt2> {
 }
 
 function gpt2(fields: Readonly<Record<string, number>>): ReturnType<ReturnType<typeof familyOf>["build"]> {
-  return familyOf("gpt2").build(new ModelConfigFile({ model_type: "gpt2", vocab_size: 7, n_positions: 5, ...fields }, "config.json"));
+  return familyOf("gpt2").build(
+    new ModelConfigFile({ model_type: "gpt2", vocab_size: 7, n_positions: 5, ...fields }, "config.json"),
+  );
 }
 
 interface GoldenCase {
@@ -133,7 +135,8 @@ async function checkGolden(method: Method<BottleneckConfig>, one: GoldenCase): P
 }
 
 function tensorOf(values: Nested): Tensor {
-  const shape = typeof values[0] === "number" ? [values.length] : [values.length, (values[0] as readonly number[]).length];
+  const shape =
+    typeof values[0] === "number" ? [values.length] : [values.length, (values[0] as readonly number[]).length];
   return { dtype: "float32", shape, data: Float32Array.from(values.flat()) };
 }
 

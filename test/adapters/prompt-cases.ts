@@ -178,7 +178,9 @@ export function describeLeftPadded(folder: string): void {
     const { input_ids: inputIds, attention_mask: attentionMask } = expected;
     const { logits, dims } = await peft.forward({ inputIds, attentionMask });
     const [B, places, V] = dims;
-    const last = Array.from({ length: B }, (_, b) => [...logits.subarray(((b + 1) * places - 2) * V, (b + 1) * places * V)]);
+    const last = Array.from({ length: B }, (_, b) => [
+      ...logits.subarray(((b + 1) * places - 2) * V, (b + 1) * places * V),
+    ]);
     near(last.flat(), expected.logits.flat(2), ROUNDING, "logits");
     const maxNewTokens = expected.generated[0]!.length;
     const { rows } = await peft.generate({ inputIds, attentionMask, maxNewTokens, eosTokenId: [], doSample: false });

@@ -1,7 +1,7 @@
 /** Prompt tuning: PEFT's files, numbers and training; the contract of virtual tokens; what it starts from. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { type Adapter, attach } from "../../src/adapters/adapter.ts";
+import { attach } from "../../src/adapters/adapter.ts";
 import { initializeAdapter } from "../../src/adapters/initialize.ts";
 import { promptTuning, type PromptTuningConfig } from "../../src/adapters/prompt-tuning.ts";
 import { loadTokenizer } from "../../src/data/text/tokenizer.ts";
@@ -25,12 +25,22 @@ describe("what a prompt starts from", () => {
   });
   after(() => base.dispose());
 
-  async function startOf(config: Partial<PromptTuningConfig>, seed: number, ids?: readonly number[]): Promise<number[][]> {
+  async function startOf(
+    config: Partial<PromptTuningConfig>,
+    seed: number,
+    ids?: readonly number[],
+  ): Promise<number[][]> {
     const { device, model } = base.language;
     const adapter = attach(adaptable(model, []), promptTuning, { config: { numVirtualTokens: 5, ...config } });
     const asked: unknown[] = [];
     const tokenize = async (...args: unknown[]) => (asked.push(args), ids!);
-    await initializeAdapter(device, adapter as unknown as Adapter, seed, undefined, ids === undefined ? undefined : tokenize);
+    await initializeAdapter(
+      device,
+      adapter,
+      seed,
+      undefined,
+      ids === undefined ? undefined : tokenize,
+    );
     if (ids !== undefined) assert.deepEqual(asked, [["a text", "words"]]);
     return rowsOf((await device.read(adapter.parameters[0]!.name)).data as Float32Array, model.hiddenSize);
   }
@@ -57,10 +67,7 @@ describe("what a prompt starts from", () => {
       return start.map((row) => rows.findIndex((one) => one.every((value, i) => value === row[i])));
     };
     const tokens = await found(3);
-    assert.ok(
-      tokens.every((token) => token >= 0) && new Set(tokens).size > 2,
-      tokens.join(),
-    );
+    assert.ok(tokens.every((token) => token >= 0) && new Set(tokens).size > 2, tokens.join());
     assert.notDeepEqual(await found(4), tokens);
   });
 
@@ -84,7 +91,10 @@ describe("what a prompt starts from", () => {
   });
 
   it("needs its text, and a file of PEFT's needs no tokenizer", async () => {
-    assert.throws(() => getPeftModel(base, { peftType: "PROMPT_TUNING", promptTuningInit: "TEXT" }), /init_text is missing/);
+    assert.throws(
+      () => getPeftModel(base, { peftType: "PROMPT_TUNING", promptTuningInit: "TEXT" }),
+      /init_text is missing/,
+    );
     const warnings: string[] = [];
     const dir = "golden/peft-methods/prompt-text";
     const peft = await PeftModel.fromPretrained(base, dir, { onWarning: (said) => warnings.push(said) });

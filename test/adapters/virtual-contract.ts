@@ -116,8 +116,18 @@ export function describeVirtualTokens({ name, config, isEncoded = false }: Virtu
         ].map((ids) => ({ inputIds: Int32Array.from(ids), labels: Int32Array.from(ids) }));
         const lossOf = async (rows: Parameters<typeof supervisedRows>[0]) => {
           const batch = supervisedRows(rows, 0, virtual);
-          const feeds = { ...sequenceFeeds(language.model, batch), ...supervisedFeeds(batch, 2, 1 / batch.rows.length) };
-          return { loss: await language.loss(feeds, rows.map(() => ["default"]), 2), batch };
+          const feeds = {
+            ...sequenceFeeds(language.model, batch),
+            ...supervisedFeeds(batch, 2, 1 / batch.rows.length),
+          };
+          return {
+            loss: await language.loss(
+              feeds,
+              rows.map(() => ["default"]),
+              2,
+            ),
+            batch,
+          };
         };
         const apart = await lossOf(examples);
         const join = (key: "inputIds" | "labels") => Int32Array.from(examples.flatMap((one) => [...one[key]]));
@@ -184,12 +194,15 @@ export function describeVirtualTokens({ name, config, isEncoded = false }: Virtu
 
       it("refuses targets, and sizes of another model", () => {
         assert.throws(() => getPeftModel(base, { ...config, targetModules: ["q_proj"] }), /has no targets/);
-        assert.throws(() => getPeftModel(base, { ...config, tokenDim: 7, numLayers: 9 }), (error) => {
-          assert.ok(error instanceof ConfigError);
-          assert.match(error.message, /token_dim is 7, not \d+/);
-          assert.match(error.message, /num_layers is 9, not 3|num_layers is 9, not 2/);
-          return true;
-        });
+        assert.throws(
+          () => getPeftModel(base, { ...config, tokenDim: 7, numLayers: 9 }),
+          (error) => {
+            assert.ok(error instanceof ConfigError);
+            assert.match(error.message, /token_dim is 7, not \d+/);
+            assert.match(error.message, /num_layers is 9, not 3|num_layers is 9, not 2/);
+            return true;
+          },
+        );
       });
     });
   }
@@ -245,7 +258,8 @@ async function train(
   const read = async () => {
     const { parameters } = base.language.adapter("default");
     const states = new Map<string, Float32Array>();
-    for (const { name } of parameters) states.set(name, Float32Array.from((await device.read(name)).data as Float32Array));
+    for (const { name } of parameters)
+      states.set(name, Float32Array.from((await device.read(name)).data as Float32Array));
     return states;
   };
   await model.forward({ inputIds: [[1]] });

@@ -109,7 +109,7 @@ suite("LLaMA-Factory's own files", () => {
 suite("what is wrong with a file", () => {
   test("everything at once, in the order of the lines, each with its place, what was found and what would do", () => {
     const message = complaint(
-      "lora_rnak: 8\nlora_rank: eight\nlearning_rate:\nuse_dora: true\nwarmup_ratio: 3\nlora_rank: 4\n",
+      "lora_rnak: 8\nlora_rank: eight\nlearning_rate:\nuse_llama_pro: true\nwarmup_ratio: 3\nlora_rank: 4\n",
     );
     assert.match(message, /^run\.yaml: 6 problems\n/);
     assert.deepEqual(
@@ -118,7 +118,7 @@ suite("what is wrong with a file", () => {
         "  run.yaml:3: lora_rnak: there is no such key",
         "  run.yaml:4: lora_rank: is not what it should be: got eight, expected a whole number >= 1",
         "  run.yaml:5: learning_rate: has no value: expected a number >= 0",
-        "  run.yaml:6: use_dora: DoRA: weights in direction and size: not there yet: got true",
+        "  run.yaml:6: use_llama_pro: LLaMA Pro: trains added blocks: not there yet: got true",
         "  run.yaml:7: warmup_ratio: is not what it should be: got 3, expected a number >= 0 and <= 1",
         "  run.yaml:8: lora_rank: is there twice: in line 4 and in line 8",
       ],
@@ -270,6 +270,19 @@ suite("the command line after the file", () => {
       );
     }
     assert.match(read("optim: sgd\noptimizer_memory_budget: 1MB\n").notes.join(), /sgd keeps no states/);
+  });
+
+  test("grouping by length, by either of its names; not when streaming", () => {
+    for (const lines of ["group_by_length: true\n", "train_sampling_strategy: group_by_length\n"]) {
+      const { config, notes } = read(lines);
+      assert.deepEqual([config.groupByLength, config.shuffle, notes], [true, true, []]);
+    }
+    assert.equal(read("").config.groupByLength, false);
+    assert.match(read("group_by_length: true\nshuffle: false\n").notes.join(), /group_by_length: no effect/);
+    assert.match(
+      complaint("group_by_length: true\nstreaming: true\nmax_steps: 5\n"),
+      /group_by_length: does not go with streaming/,
+    );
   });
 
   test("is enough without a file", async () => {

@@ -277,7 +277,7 @@ suite("PeftModel", () => {
     );
     assert.throws(wrong({ r: 0, loraDropout: 2 }), /r is 0.*dropout is 2/s);
     assert.throws(wrong({ loraAlfa: 3 }), /lora_alfa[^]*nearest one is loraAlpha/);
-    assert.throws(wrong({ useDora: true }), /use_dora/);
+    assert.throws(wrong({ useQalora: true }), /use_qalora/);
     assert.throws(() => peft.addAdapter("red", { peftType: "LORA" }), /taken/);
   });
 });

@@ -81,7 +81,9 @@ suite("storages of a language model", () => {
         const states = [...model.language.storages].flatMap(([name, weight]) => statesOf(name, weight));
         return Promise.all(
           // What JavaScript has no type for is in a file that nothing writes.
-          states.map(async ({ name }) => Buffer.from((await model.language.device.read(name)).data.buffer).toString("hex")),
+          states.map(async ({ name }) =>
+            Buffer.from((await model.language.device.read(name)).data.buffer).toString("hex"),
+          ),
         );
       };
       const first = await bytes();
@@ -100,7 +102,10 @@ suite("storages of a language model", () => {
     const model = await load({ storage: "nf4", doubleQuantization: true });
     const peft = getPeftModel(model, { ...LORA, initLoraWeights: false }, { seed: 1 });
     const [base, adapted] = [await logitsOf(model), await logitsOf(peft)];
-    assert.ok(base.some((value, i) => Math.abs(value - adapted[i]!) > 0.01), "the adapter does something");
+    assert.ok(
+      base.some((value, i) => Math.abs(value - adapted[i]!) > 0.01),
+      "the adapter does something",
+    );
     await model.language.merge(["default"]);
     assertClose(await logitsOf(model), adapted, { ofLargest: 2e-5 }, "merged");
     await model.language.unmerge();
@@ -147,7 +152,8 @@ suite("storages of a language model", () => {
   });
 
   suite("the cache", () => {
-    const folders = async () => (await readdir(join(dir, "cache", "stored")).catch(() => [])).toSorted();
+    const folders = async () =>
+      (await readdir(join(dir, "cache", "stored")).catch((): string[] => [])).toSorted((a, b) => (a < b ? -1 : 1));
     const fileOf = (key: string) => join(dir, "cache", "stored", key, "model.safetensors");
 
     test("is used again, also for a copy of the checkpoint elsewhere, and another storage has another file", async () => {
@@ -261,8 +267,7 @@ suite("storages of a language model", () => {
       await writeSafetensors(join(folder, "model.safetensors"), tensors);
       await assert.rejects(
         load({ storage: "nf4" }, folder),
-        (error) =>
-          error instanceof NumericError && /layers\.1\.mlp\.up_proj\.weight: element 77/.test(error.message),
+        (error) => error instanceof NumericError && /layers\.1\.mlp\.up_proj\.weight: element 77/.test(error.message),
       );
     });
   });

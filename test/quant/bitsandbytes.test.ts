@@ -184,7 +184,11 @@ suite("checkpoints of bitsandbytes", () => {
     const { data, shape } = await model.language.device.read(`${name}.weight`);
     await model.dispose();
     assert.deepEqual(shape, [20, 28]);
-    assertClose(data, Array.from(codes, (code, i) => (code * largest[Math.floor(i / 28)]!) / 127), { relative: 2e-7 });
+    assertClose(
+      data,
+      Array.from(codes, (code, i) => (code * largest[Math.floor(i / 28)]!) / 127),
+      { relative: 2e-7 },
+    );
   });
 
   test("another storage than the files' is refused", async () => {
@@ -228,7 +232,10 @@ suite("checkpoints of bitsandbytes", () => {
     const folder = join(dir, "gptq");
     await cp("golden/bitsandbytes/fp4", folder, { recursive: true });
     const config = JSON.parse(await readFile(join(folder, "config.json"), "utf8")) as Record<string, unknown>;
-    await writeFile(join(folder, "config.json"), JSON.stringify({ ...config, quantization_config: { quant_method: "gptq" } }));
+    await writeFile(
+      join(folder, "config.json"),
+      JSON.stringify({ ...config, quantization_config: { quant_method: "gptq" } }),
+    );
     await assert.rejects(AutoModelForCausalLM.fromPretrained(folder, { threads: 1 }), /quantised by "gptq"/);
   });
 

@@ -28,7 +28,7 @@ suite("rows to train on", () => {
   for (const [what, rows, message] of cases) {
     test(what, () =>
       assert.throws(
-        () => rowsOf("trainDataset", rows, model.language.model, undefined),
+        () => rowsOf("trainDataset", rows, model.language.model, { seed: undefined }),
         (error) => error instanceof ConfigError && message.test(error.message),
       ),
     );
@@ -36,7 +36,7 @@ suite("rows to train on", () => {
 
   test("padding is left out", async () => {
     const row = { inputIds: [0, 0, 5, 6, 7], labels: [-100, -100, -100, 6, 7], attentionMask: [0, 0, 1, 1, 1] };
-    const source = rowsOf("trainDataset", [row], model.language.model, undefined);
+    const source = rowsOf("trainDataset", [row], model.language.model, { seed: undefined });
     for await (const kept of source.rows(0, 0)) {
       assert.deepEqual([...kept.inputIds], [5, 6, 7]);
       assert.deepEqual([...kept.labels], [-100, 6, 7]);

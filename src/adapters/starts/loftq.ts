@@ -20,7 +20,8 @@ export const loftq: LoraStart = {
   ...DEFAULT_DRAWS,
   name: "loftq",
   about: "A and B make up for what quantisation of the weight loses",
-  replacesWeight: true,
+  // What the first iteration quantises is the weight itself: a stored base has it.
+  replacesWeight: ({ loftqConfig }, isStored) => !isStored || loftqConfig.iterations > 1,
   async factors(call) {
     const { config, scaling, stored } = call;
     expectDecomposable(call);

@@ -26,8 +26,11 @@ export interface LoraStart {
   factors?(call: FactorsCall): Promise<StartFactors> | StartFactors;
   /** What A and B start as is taken off the base's weight, so that the layer computes what it did: s·B₀ A₀. */
   readonly takesFromBase?: true;
-  /** The layer gets another frozen weight: {@link StartFactors.weight}. */
-  readonly replacesWeight?: true;
+  /**
+   * Whether the layer gets another frozen weight, that of {@link StartFactors.weight}. Absent: no.
+   * @param isStored the base's is stored in fewer bits
+   */
+  replacesWeight?(config: LoraConfig, isStored: boolean): boolean;
   /** What is wrong with settings for this start, in words. */
   check?(config: LoraConfig): readonly string[];
 }

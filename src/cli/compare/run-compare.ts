@@ -127,8 +127,7 @@ async function runOne(
   const outcome: JobOutcome = await runJob(
     { kind, request: { config, configPath, forgetting: comparison.forgetting, budget } },
     join(folder, "log.txt"),
-    (step) => view.step(step),
-    signal,
+    { onStep: (step) => view.step(step), ...(signal === undefined ? {} : { signal }) },
   );
   const seconds = Number(((performance.now() - start) / 1000).toFixed(2));
   const common = { format: RESULT_FORMAT, job, identity, seconds } as const;

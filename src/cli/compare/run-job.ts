@@ -15,22 +15,29 @@ const PATIENCE_MS = 3000;
 
 export type JobOutcome = { readonly measured: Evaluations } | { readonly reason: string };
 
+export interface JobHooks {
+  /** Told of every step of the run. */
+  readonly onStep?: (step: JobStep) => void;
+  /** Told the id of the process. */
+  readonly onProcess?: (pid: number) => void;
+  /** Ends the process. */
+  readonly signal?: AbortSignal;
+}
+
 /**
- * @param logPath what the process says
- * @param signal ends the process
+ * @param logPath gets what the process says
  * @throws the signal's reason
  */
 export async function runJob(
   message: JobMessage,
   logPath: string,
-  onStep: (step: JobStep) => void,
-  signal: AbortSignal | undefined,
+  { onStep, onProcess, signal }: JobHooks = {},
 ): Promise<JobOutcome> {
   signal?.throwIfAborted();
   await mkdir(dirname(logPath), { recursive: true });
   const log = createWriteStream(logPath);
   // In a group of its own: Ctrl-C is for the comparison, which decides what becomes of the job.
-  const child = fork(PROCESS, { detached: true, silent: true, serialization: "advanced" });
+  const child = fork(PROCESS, { detached: true, silent: true, serialization: "advanced", execArgv: [] });
   let tail = "";
   for (const stream of [child.stdout!, child.stderr!]) {
     stream.on("data", (chunk: Buffer) => {
@@ -40,7 +47,7 @@ export async function runJob(
   }
   let outcome: JobOutcome | undefined;
   child.on("message", (answer: JobAnswer) => {
-    if ("step" in answer) onStep(answer.step);
+    if ("step" in answer) onStep?.(answer.step);
     else if ("measured" in answer) outcome = answer;
     else {
       log.write(`\n${answer.failure}\n`);
@@ -57,7 +64,9 @@ export async function runJob(
     kill = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
   };
   signal?.addEventListener("abort", stop, { once: true });
-  child.send(message);
+  // One that has ended already is told of by its end.
+  child.send(message, () => {});
+  if (child.pid !== undefined) onProcess?.(child.pid);
   const { code, by, error } = await ended;
   signal?.removeEventListener("abort", stop);
   clearTimeout(kill);

@@ -175,7 +175,7 @@ function fromConfig(config: RunConfig): Partial<ExportOptions> {
 
 const LABELS: Readonly<Record<ExportProgress["phase"], string>> = {
   hash: "checksums",
-  convert: "convert to float32",
+  convert: "convert weights",
   write: "merge and write",
   check: "compare",
 };

@@ -280,13 +280,23 @@ function warningsOf(
     warnings.push(
       isOnlyLora
         ? "every update is zero (B = 0): this adapter changes nothing"
-        : "every update is zero (B = 0): only the whole parameters that it brings change anything",
+        : "every update is zero (B = 0): only what it brings besides changes anything",
     );
   } else if (idle.length > 0) {
     warnings.push(`${idle.length} of ${modules.length} updates are zero, that of ${idle[0]!.module} first`);
   }
   if (broken.length > 0) warnings.push(`${broken.length} updates are not finite, that of ${broken[0]!.module} first`);
-  if (typeof init === "string" && /^(pissa|olora|corda|loftq|lora_ga)/i.test(init)) {
+  if ([...keys.keys()].some((name) => name.endsWith(".lora_magnitude_vector"))) {
+    warnings.push("DoRA: sizes are those of s·B A alone; the magnitudes give each row of the weight a length besides");
+  }
+  if (typeof init !== "string") return warnings;
+  if (/^(pissa|olora)/i.test(init)) {
+    warnings.push(
+      `init_lora_weights is ${init}: sizes are those of B A with what the start took from the base, which loading finds again`,
+    );
+  } else if (/^loftq/i.test(init)) {
+    warnings.push("init_lora_weights is loftq: it is for the base's weights after quantisation, which loading makes again");
+  } else if (/^(corda|lora_ga)/i.test(init)) {
     warnings.push(`init_lora_weights is ${init}: it is for a base whose weights that start has changed`);
   }
   return warnings;

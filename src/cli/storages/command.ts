@@ -125,15 +125,21 @@ async function measureModel(dir: string, signal: AbortSignal): Promise<NonNullab
 
 function storagesText(facts: readonly StorageFacts[]): string {
   const hasModel = facts.some(({ model }) => model !== undefined);
-  const rows = facts.map(({ name, double_quantization: double, bits_per_parameter: bits, relative_rmse: error, model, summary }) => [
-    `${name}${double ? " + double" : ""}`,
-    bits.toFixed(3),
-    errorText(error),
-    ...(model === undefined
-      ? []
-      : [model.parameters.toLocaleString("en-US"), model.bits_per_parameter.toFixed(3), errorText(model.relative_rmse)]),
-    double ? "constants in 8 bits" : summary,
-  ]);
+  const rows = facts.map(
+    ({ name, double_quantization: double, bits_per_parameter: bits, relative_rmse: error, model, summary }) => [
+      `${name}${double ? " + double" : ""}`,
+      bits.toFixed(3),
+      errorText(error),
+      ...(model === undefined
+        ? []
+        : [
+            model.parameters.toLocaleString("en-US"),
+            model.bits_per_parameter.toFixed(3),
+            errorText(model.relative_rmse),
+          ]),
+      double ? "constants in 8 bits" : summary,
+    ],
+  );
   const header = [
     "storage",
     "bits",

@@ -4,7 +4,6 @@ import { FINETUNING_TYPES } from "../methods.ts";
 import { bool, choice, float, int, maybe, names, namesOrAll, record, text } from "../type.ts";
 
 const OFT = "it goes with finetuning_type: oft, which is refused";
-const PISSA = "it goes with pissa_init, which is refused";
 const LATER = "not there yet";
 const WITHOUT = "remove the line";
 const TEXT_ONLY = "it is about models that see images; only text models are trained";
@@ -39,6 +38,12 @@ export const FINETUNING = {
   lora_target: honoured(namesOrAll, "all", "modules with adapters; all: every linear layer but the head"),
   additional_target: honoured(maybe(names), null, "modules trained and saved whole, PEFT's modules_to_save"),
   use_rslora: honoured(bool, false, "scale alpha / √rank"),
+  use_dora: honoured(bool, false, "DoRA: weights in direction and size; the same as finetuning_type: dora"),
+  loraplus_lr_ratio: honoured(maybe(float({ above: 0 })), null, "LoRA+: learning rate of B over that of A, such as 16"),
+  loraplus_lr_embedding: honoured(float({ min: 0 }), 1e-6, "LoRA+: learning rate of adapters of embeddings"),
+  pissa_init: honoured(bool, false, "PiSSA: adapters start from the largest singular values"),
+  pissa_iter: honoured(int({ min: -1 }), 16, "PiSSA: steps that approximate the decomposition; -1: the exact one"),
+  pissa_convert: honoured(bool, false, "PiSSA: saves a plain LoRA of twice the rank, which is done in any case"),
   freeze_trainable_layers: honoured(int(), 2, "freeze: the last n layers are trained; negative: the first n"),
   freeze_trainable_modules: honoured(namesOrAll, "all", "freeze: names of their modules that are trained"),
   freeze_extra_modules: honoured(maybe(names), null, "freeze: modules outside the layers that are trained too"),
@@ -51,12 +56,6 @@ export const FINETUNING = {
     "merge with `lowrank export`, then train on the merged model",
   ),
   pure_bf16: inert(bool, false, "trains bfloat16 weights", "weights are trained in float32 here, which is more exact"),
-  use_dora: refused(bool, false, "DoRA: weights in direction and size", LATER, WITHOUT),
-  loraplus_lr_ratio: refused(maybe(float()), null, "LoRA+: learning rate of B over that of A", LATER, WITHOUT),
-  loraplus_lr_embedding: inert(float(), 1e-6, "LoRA+: rate of embeddings", "it goes with loraplus_lr_ratio"),
-  pissa_init: refused(bool, false, "PiSSA: starts from the largest singular values", LATER, WITHOUT),
-  pissa_iter: inert(int(), 16, "PiSSA: steps of its decomposition", PISSA),
-  pissa_convert: refused(bool, false, "PiSSA: saves a plain LoRA adapter", LATER, WITHOUT),
   oft_rank: inert(int(), 0, "OFT: rank", OFT),
   oft_block_size: inert(int(), 32, "OFT: size of a block", OFT),
   oft_target: inert(namesOrAll, "all", "OFT: modules", OFT),

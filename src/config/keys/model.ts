@@ -5,7 +5,8 @@ import { bool, choice, float, type Given, int, maybe, names, text, type Type, Wr
 
 const FLOAT32 = "everything is computed in float32 here, which is never less exact";
 const KERNELS = "it chooses kernels of PyTorch; the numbers are the same without";
-const OTHER_QUANTISER = "this format is not there; the bits that quantization_bit asks for are made as bitsandbytes makes them";
+const OTHER_QUANTISER =
+  "this format is not there; the bits that quantization_bit asks for are made as bitsandbytes makes them";
 const VOCABULARY = "the vocabulary of the model stays as it is for now";
 const VOCABULARY_HINT = "remove the line, or extend the tokenizer and the embedding before";
 

@@ -89,7 +89,7 @@ export const TRAINING_OTHER = {
     "only ids and labels are passed",
   ),
   label_names: inert(maybe(names), null, "columns of labels", "only ids and labels are passed"),
-  length_column_name: inert(text, "length", "column of lengths", "it goes with group_by_length"),
+  length_column_name: inert(text, "length", "column of lengths", "lengths are counted in tokens"),
   log_level: inert(text, "passive", "what transformers prints", PRINTS),
   log_level_replica: inert(text, "warning", "what other processes print", PRINTS),
   disable_tqdm: inert(maybe(bool), null, "no progress bar", "the progress bar appears on terminals only"),
@@ -141,7 +141,6 @@ export const TRAINING_OTHER = {
   optim_args: refused(maybe(text), null, "settings of an optimizer", "AdamW takes its adam_* keys", WITHOUT),
   optim_target_modules: refused(maybe(either(bool, names)), null, "modules of an optimizer", LATER, WITHOUT),
   adafactor: refused(bool, false, "Adafactor", "only AdamW and SGD are there yet", WITHOUT),
-  group_by_length: refused(bool, false, "batches of similar lengths", LATER, "packing: true saves more"),
   auto_find_batch_size: refused(
     bool,
     false,

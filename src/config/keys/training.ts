@@ -110,10 +110,11 @@ export const TRAINING = {
   ),
   seed: honoured(int({ min: 0 }), 42, "seed of everything random"),
   data_seed: honoured(maybe(int({ min: 0 })), null, "seed of the order of samples; null: seed"),
+  group_by_length: honoured(bool, false, "the rows of a step have similar lengths, so that little is padded"),
   train_sampling_strategy: folded(
-    choice(["random", "sequential"], { group_by_length: "grouping by length is not there yet: packing saves more" }),
+    choice(["random", "sequential", "group_by_length"]),
     "random",
-    "sequential: samples stay in their order",
+    "sequential: samples stay in their order; group_by_length: that key",
     "shuffle",
   ),
 };

@@ -7,7 +7,7 @@ import type { OpenedDatasets } from "../datasets/open.ts";
 import type { DatasetStream, Row as DataRow } from "../datasets/rows.ts";
 import { ReportBuilder } from "../report/builder.ts";
 import type { DataReport } from "../report/report.ts";
-import type { RowSource } from "../row-source.ts";
+import type { RowOrder, RowSource } from "../row-source.ts";
 import type { ChatTemplate } from "../text/templates.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { cacheKey } from "./cache-key.ts";
@@ -148,13 +148,13 @@ class Preparation {
     const total = await stream.count();
     const samples = this.#counted(part, stream, total);
     for await (const row of this.#rows(samples, this.#encoder(total), report)) rows.push(row);
-    return { rows: storedRows(rows, this.#seed(part)), report: report.finish() };
+    return { rows: storedRows(rows, this.#order(part)), report: report.finish() };
   }
 
   async #known(part: Part, dir: string, key: string): Promise<TokenCache | undefined> {
     const { onProgress, onNotice, signal } = this.#options;
     const found = await openTokenCache(dir, key, {
-      seed: this.#seed(part),
+      order: this.#order(part),
       onBytes: (done, total) => onProgress?.({ part, activity: "verifying", done, total }),
       ...(signal === undefined ? {} : { signal }),
     });
@@ -234,8 +234,11 @@ class Preparation {
     return new ReportBuilder({ part, stage, datasets, tokenizer, template, cutoffLen, packed: packing });
   }
 
-  #seed(part: Part): number | undefined {
-    return part === "train" && this.#settings.shuffle ? this.#settings.dataSeed : undefined;
+  #order(part: Part): RowOrder {
+    const { shuffle, dataSeed, groupByLength, perDeviceTrainBatchSize, gradientAccumulationSteps } = this.#settings;
+    if (part !== "train" || !shuffle) return { seed: undefined };
+    const groupOf = perDeviceTrainBatchSize * gradientAccumulationSteps;
+    return { seed: dataSeed, ...(groupByLength ? { groupOf } : {}) };
   }
 
   async #bytes(): Promise<number> {

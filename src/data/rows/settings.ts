@@ -16,6 +16,11 @@ export interface RowSettings {
   /** A new order in each epoch, drawn with `dataSeed`; false: the order of the files. */
   readonly shuffle: boolean;
   readonly dataSeed: number;
+  /** The rows of a step are of similar lengths; only with `shuffle`, and not when streaming. */
+  readonly groupByLength: boolean;
+  /** Rows of a step, as the product of two. */
+  readonly perDeviceTrainBatchSize: number;
+  readonly gradientAccumulationSteps: number;
   /** Tokenise samples as they are needed: nothing is counted, kept or written. */
   readonly streaming: boolean;
   /** Samples that are shuffled together when streaming. */

@@ -1,5 +1,5 @@
 /** Rows as they are kept, in memory and in files: half the size of what a model is trained with. */
-import { epochOrder, type Row, type RowSource } from "../row-source.ts";
+import { epochOrder, type Row, type RowOrder, type RowSource } from "../row-source.ts";
 import { IGNORED, type Source } from "../sample.ts";
 
 export interface StoredRow {
@@ -35,14 +35,15 @@ export function toRow({ inputIds, trained, lengths, sources }: StoredRow): Row {
   return { inputIds, labels, sources, ...(lengths === undefined ? {} : { lengths }) };
 }
 
-/** Rows in memory. @param seed of their order; undefined leaves them as they are */
-export function storedRows(rows: readonly StoredRow[], seed: number | undefined): RowSource {
+/** Rows in memory. */
+export function storedRows(rows: readonly StoredRow[], order: RowOrder): RowSource {
+  const lengthOf = (row: number) => rows[row]!.inputIds.length;
   return {
     length: rows.length,
     maxSupervised: rows.reduce((most, { trained }) => Math.max(most, countRuns(trained)), 0),
     async *rows(epoch, from) {
-      const order = epochOrder(rows.length, seed, epoch);
-      for (let i = from; i < rows.length; i++) yield toRow(rows[order[i]!]!);
+      const indices = epochOrder(rows.length, order, epoch, lengthOf);
+      for (let i = from; i < rows.length; i++) yield toRow(rows[indices[i]!]!);
     },
   };
 }

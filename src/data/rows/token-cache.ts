@@ -14,7 +14,7 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, writ
 import { basename, dirname, join } from "node:path";
 import { DataError } from "../../errors.ts";
 import type { DataReport } from "../report/report.ts";
-import { epochOrder, type RowSource } from "../row-source.ts";
+import { epochOrder, type RowOrder, type RowSource } from "../row-source.ts";
 import { countRuns, type StoredRow, toRow } from "./stored-row.ts";
 
 const ROWS = "rows.bin";
@@ -45,8 +45,7 @@ export interface TokenCache {
 }
 
 export interface OpenCacheOptions {
-  /** Of the rows' order; undefined leaves them as they are. */
-  readonly seed: number | undefined;
+  readonly order: RowOrder;
   /** Called with the bytes that have been verified. */
   readonly onBytes?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
@@ -76,7 +75,7 @@ export async function openTokenCache(
     if (found?.hash !== expected) return { damage: `${name} is not what was written` };
     before += found.bytes;
   }
-  return { rows: await rowsIn(dir, body, options.seed), report: body.report };
+  return { rows: await rowsIn(dir, body, options.order), report: body.report };
 }
 
 function bodyOf(text: string): Body | undefined {
@@ -111,21 +110,22 @@ async function hashOf(
 }
 
 /** Rows by position in the file. */
-async function rowsIn(dir: string, body: Body, seed: number | undefined): Promise<RowSource> {
+async function rowsIn(dir: string, body: Body, order: RowOrder): Promise<RowSource> {
   const bytes = await readFile(join(dir, INDEX));
   const starts = new Float64Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
   const { rows: length, maxSupervised } = body;
+  const lengths = order.groupOf === undefined ? undefined : await lengthsIn(dir, starts);
   return {
     length,
     maxSupervised,
     async *rows(epoch, from) {
-      const order = epochOrder(length, seed, epoch);
+      const indices = epochOrder(length, order, epoch, (row) => lengths![row]!);
       const file = await open(join(dir, ROWS)).catch((cause: unknown) => {
         throw vanished(dir, cause);
       });
       try {
         for (let i = from; i < length; i++) {
-          const row = order[i]!;
+          const row = indices[i]!;
           yield toRow(parse(await wordsAt(file, starts[row]!, starts[row + 1]!, dir), body));
         }
       } finally {
@@ -133,6 +133,32 @@ async function rowsIn(dir: string, body: Body, seed: number | undefined): Promis
       }
     },
   };
+}
+
+/** Tokens of each row: the first word of it. @param starts of the rows, and the end of the last one, in words */
+async function lengthsIn(dir: string, starts: Float64Array): Promise<Int32Array> {
+  const lengths = new Int32Array(starts.length - 1);
+  const first = new Int32Array(1);
+  const bytes = new Uint8Array(first.buffer);
+  let [row, before, at] = [0, 0, 0];
+  try {
+    for await (const piece of createReadStream(join(dir, ROWS), { highWaterMark: CHUNK }) as AsyncIterable<Buffer>) {
+      // A word may be cut in two by the end of a piece.
+      for (; row < lengths.length && 4 * starts[row]! + before < at + piece.length;) {
+        const from = 4 * starts[row]! + before - at;
+        const count = Math.min(4 - before, piece.length - from);
+        bytes.set(piece.subarray(from, from + count), before);
+        before += count;
+        if (before < 4) break;
+        lengths[row++] = first[0]!;
+        before = 0;
+      }
+      at += piece.length;
+    }
+  } catch (cause) {
+    throw vanished(dir, cause);
+  }
+  return lengths;
 }
 
 async function wordsAt(file: FileHandle, start: number, end: number, dir: string): Promise<Int32Array> {

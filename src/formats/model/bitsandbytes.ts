@@ -91,9 +91,10 @@ async function fourBitWeight(
   const { shape } = state;
   const count = shape.reduce((a, b) => a * b, 1);
   const nested = checkpoint.tensors.has(`${name}.nested_absmax`);
-  if (state.blocksize !== BLOCK) throw new Unreadable(`blocks of ${state.blocksize}, and only ${BLOCK} are possible`);
+  if (state.blocksize !== BLOCK)
+    throw new Unreadable(`blocks of ${String(state.blocksize)}, and only ${BLOCK} are possible`);
   if (nested && state.nestedBlocksize !== NESTED_BLOCK) {
-    throw new Unreadable(`nested blocks of ${state.nestedBlocksize}, and only ${NESTED_BLOCK} are possible`);
+    throw new Unreadable(`nested blocks of ${String(state.nestedBlocksize)}, and only ${NESTED_BLOCK} are possible`);
   }
   const bytes = Math.ceil(count / 2);
   const blocks = Math.ceil(count / BLOCK);
@@ -161,7 +162,7 @@ function parseState(bytes: Uint8Array): QuantState {
   }
   const offset = fields["nested_offset"];
   return {
-    shape: shape as number[],
+    shape,
     blocksize: fields["blocksize"],
     nestedBlocksize: fields["nested_blocksize"],
     nestedOffset: typeof offset === "number" && Number.isFinite(offset) ? offset : undefined,

@@ -175,7 +175,12 @@ async function placeQuantized(
       await device.map(state, { dtype, shape: size, path: at.path, byteOffset: at.byteOffset });
       continue;
     }
-    const data = isEntry(at) ? allocate(dtype, size.reduce((a, b) => a * b, 1)) : at;
+    const data = isEntry(at)
+      ? allocate(
+          dtype,
+          size.reduce((a, b) => a * b, 1),
+        )
+      : at;
     if (isEntry(at)) new Uint8Array(data.buffer).set(await checkpoint.read(at.name));
     await device.write(state, { dtype, shape: size, data });
   }

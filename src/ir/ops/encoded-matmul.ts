@@ -50,7 +50,12 @@ export const encodedMatmulOp: Op<EncodedMatmulAttrs> = {
     const zero = emitZeroAfter(emit, x);
     if (encoding.kind === "blocks" && encoding.kernel !== undefined && transB && emit.device === "cpu") {
       const absmax = emitAbsmax(emit, tensors, { encoding, shape }, zero);
-      const attrs = { N: shape[0]!, K: shape[1]!, block_size: encoding.blockSize, quant_type: KERNELS[encoding.kernel] };
+      const attrs = {
+        N: shape[0]!,
+        K: shape[1]!,
+        block_size: encoding.blockSize,
+        quant_type: KERNELS[encoding.kernel],
+      };
       emit.node("MatMulBnb4", [x, tensors[0]!, absmax], attrs, node.outputs[0], "com.microsoft");
       return;
     }

@@ -6,6 +6,7 @@ import { ENTRIES } from "../../config/keys.ts";
 import { isItem, OVERRIDES, readOverride, readTree, type TreeItem } from "../../config/items.ts";
 import { FINETUNING_TYPES, trainsAdapter } from "../../config/methods.ts";
 import { readConfigText, type RunConfig } from "../../config/read.ts";
+import { idleKeys } from "../../config/rules.ts";
 import { combine, type Item, settle, type Verb } from "../../config/settings.ts";
 import { ConfigError, type Problem } from "../../errors.ts";
 import { nearest } from "../../nearest.ts";
@@ -53,6 +54,7 @@ const SHARED = new Set([
   ...MODEL_KEYS,
   ..."stage per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps".split(" "),
   ..."num_train_epochs max_steps data_seed train_sampling_strategy shuffle disable_shuffling".split(" "),
+  ..."group_by_length rope_scaling".split(" "),
 ]);
 /** Of the base, those that are true of the forgetting text too. */
 const FORGETTING_FROM_BASE = new Set([...MODEL_KEYS, "dataset_dir", "cutoff_len", "preprocessing_num_workers"]);
@@ -266,7 +268,11 @@ class Reader {
           this.#notes.push(`${variant.name}: not with the storage ${storage.name}: ${why}`);
           continue;
         }
-        this.#notes.push(...notes.map((note) => `${variant.name}: ${note}`));
+        // Keys of the base are for those cells that have a use for them.
+        const idle = idleKeys(config.finetuningType);
+        const own = variant.items.some(({ name: key }) => idle.includes(key));
+        const useful = notes.filter((note) => own || !note.includes("no effect with finetuning_type"));
+        this.#notes.push(...useful.map((note) => `${variant.name}: ${note}`));
         for (const problem of problems) {
           const key = new ConfigError(problem).message;
           const known = found.get(key) ?? { problem, cells: [] };

@@ -15,7 +15,9 @@ function constants(graph: Graph, attrs: EncodedAttrs): Value[] {
     .slice(1)
     .map(({ dtype, shape }, t) => {
       const count = shape.reduce((a, b) => a * b, 1);
-      const values = Array.from({ length: count }, (_, i) => (dtype === "uint8" ? (i * 37 + 5) % 256 : ((i * 7 + t) % 5) / 4 + 0.3));
+      const values = Array.from({ length: count }, (_, i) =>
+        dtype === "uint8" ? (i * 37 + 5) % 256 : ((i * 7 + t) % 5) / 4 + 0.3,
+      );
       return constant(graph, dtype, shape, values);
     });
 }
