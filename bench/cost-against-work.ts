@@ -118,8 +118,8 @@ export function extrapolated(
   return low + ((high - low) / (more - fewer)) * (whole - fewer);
 }
 
-/** Time above, memory below; a column for each of the sweeps. */
-export function costSvg(plan: Plan, points: Points): string {
+/** Time above, memory below; a column for each of the sweeps. Undefined: there is nothing to draw yet. */
+export function costSvg(plan: Plan, points: Points): string | undefined {
   const { usual, sweeps, layers, whole } = plan;
   const series = (swept: Swept, measure: "step_s" | "peak_rss_gb"): PointSeries[] => {
     const along = (of: (work: Readonly<Record<Swept, number>>) => number | undefined) =>
@@ -152,13 +152,11 @@ export function costSvg(plan: Plan, points: Points): string {
       }),
     ];
   };
-  return panelsSvg(
-    [
-      ...SWEPT.flatMap((swept) => chart(swept, "step_s", "Time", "seconds for a step")),
-      ...SWEPT.flatMap((swept) => chart(swept, "peak_rss_gb", "Memory", "peak resident memory (GB)")),
-    ],
-    SWEPT.length,
-  );
+  const charts = [
+    ...SWEPT.flatMap((swept) => chart(swept, "step_s", "Time", "seconds for a step")),
+    ...SWEPT.flatMap((swept) => chart(swept, "peak_rss_gb", "Memory", "peak resident memory (GB)")),
+  ];
+  return charts.length === 0 ? undefined : panelsSvg(charts, SWEPT.length);
 }
 
 function othersOf(usual: Readonly<Record<Swept, number>>, swept: Swept): string {
@@ -238,8 +236,10 @@ function main(words: readonly string[]): void {
     const json = { name: NAME, machine: made, plan, points: [...points.values()] };
     writeFileSync(path("json"), `${JSON.stringify(json, null, 1)}\n`);
     const svg = costSvg(plan, points);
-    writeFileSync(path("svg"), svg);
-    writeFileSync(path("png"), svgToPng(svg, 1));
+    if (svg !== undefined) {
+      writeFileSync(path("svg"), svg);
+      writeFileSync(path("png"), svgToPng(svg, 1));
+    }
     writeFileSync(path("md"), costMarkdown(plan, points, where));
   };
   const all = workOf(plan);

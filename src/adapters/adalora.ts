@@ -36,7 +36,18 @@ import type { AdaptedLayer } from "./adapter.ts";
 import { dropped } from "./lora.ts";
 import { OFF, UNSUPPORTED, WITHOUT_EFFECT } from "./lora-file.ts";
 import type { AfterHostCall, AfterUpdateCall, Method, PackCall, PackedAdapter } from "./method.ts";
-import { finite, flag, integer, oneOf, optional, probability, type Setting, type Settings, shownValue, trainingOnly } from "./settings.ts";
+import {
+  finite,
+  flag,
+  integer,
+  oneOf,
+  optional,
+  probability,
+  type Setting,
+  type Settings,
+  shownValue,
+  trainingOnly,
+} from "./settings.ts";
 
 export interface AdaLoraConfig {
   /** Triplets of every layer at the start. Default: 12. */
@@ -245,12 +256,10 @@ export const adalora: Method<AdaLoraConfig> = {
 };
 
 /** Moving averages of sensitivity and uncertainty, and the scores of triplets (§3.2, eq. 8 to 10). @returns output: [2, r], of the step before and of this one */
-function scores({
-  config: { beta1, beta2, kept },
-  parameters,
-  gradients,
-  states,
-}: AfterUpdateCall<AdaLoraConfig>): { states: Record<string, Value>; output?: Value } {
+function scores({ config: { beta1, beta2, kept }, parameters, gradients, states }: AfterUpdateCall<AdaLoraConfig>): {
+  states: Record<string, Value>;
+  output?: Value;
+} {
   if (kept !== null || states[DROPPED] === undefined) return { states: {} };
   const next: Record<string, Value> = {};
   const [before, now]: [Value[], Value[]] = [[], []];

@@ -122,14 +122,11 @@ export const dora: Method<DoraConfig> = {
 
   forward(call) {
     const { config, layer, x, random } = call;
-    const s = scaling(config);
-    const scale = scaleOf(call);
     if (layer.kind === "conv2d" || (config.dropout > 0 && random !== undefined && layer.kind === "linear")) {
-      const input = dropped(call);
-      const change = mul(weightProduct(call, input), affine(scale, 1, -1));
-      return add(add(call.previous(), change), mul(scaled(branchOf(call, input), s), scale));
+      return outputOf(call, dropped(call));
     }
-    const resized = mul(add(call.previous(), scaled(branchOf(call, x), s)), scale);
+    const scale = scaleOf(call);
+    const resized = mul(add(call.previous(), scaled(branchOf(call, x), scaling(config))), scale);
     const bias = layer.kind === "linear" ? layer.bias : undefined;
     // b is in there and must stay as large as it is.
     if (bias === undefined) return resized;
@@ -145,6 +142,13 @@ export const dora: Method<DoraConfig> = {
     return mul(add(weight, update), reshape(scale, shape));
   },
 };
+
+/** The layer's output with its own product apart. @param input x̃, x after dropout */
+export function outputOf(call: AdapterCall<DoraConfig>, input: Value): Value {
+  const scale = scaleOf(call);
+  const change = mul(weightProduct(call, input), affine(scale, 1, -1));
+  return add(add(call.previous(), change), mul(scaled(branchOf(call, input), scaling(call.config)), scale));
+}
 
 /** m / n, which broadcasts along the outputs of the layer. */
 function scaleOf(call: AdapterCall<DoraConfig>): Value {

@@ -300,4 +300,3 @@ function ranks(wire: string | undefined, about: string): Setting<readonly number
     problems: (name, value) => (is(value) ? [] : [`${name} is ${shownValue(value)}, not a list of ranks`]),
   };
 }
-

@@ -6,6 +6,7 @@ import { LowrankError } from "../errors.ts";
 import { addChatCommand } from "./chat/command.ts";
 import { addBenchCommands } from "./bench/command.ts";
 import { addCompareCommand } from "./compare/command.ts";
+import { addD90Command } from "./d90/command.ts";
 import { addDataCommand } from "./data/command.ts";
 import { addDemoCommands } from "./demo/command.ts";
 import { addExportCommand } from "./export/command.ts";
@@ -27,6 +28,7 @@ const program = new Command("lowrank")
 addChatCommand(program);
 addBenchCommands(program);
 addCompareCommand(program);
+addD90Command(program);
 addDataCommand(program);
 addDemoCommands(program);
 addExportCommand(program);

@@ -29,8 +29,8 @@ export interface RowOrder {
   readonly groupOf?: number;
 }
 
-/** Rows in memory. */
-export function memoryRows(rows: readonly Row[], order: RowOrder): RowSource {
+/** Rows in memory. @param order default: as they are */
+export function memoryRows(rows: readonly Row[], order: RowOrder = { seed: undefined }): RowSource {
   const lengthOf = (row: number) => rows[row]!.inputIds.length;
   return {
     length: rows.length,

@@ -5,6 +5,7 @@
 import { scaleLinear, scaleLog } from "d3-scale";
 import { ConfigError, ShapeError } from "../errors.ts";
 import { colourOf } from "./colours.ts";
+import { readableTicks } from "./log-ticks.ts";
 import { escapeXml, fitText, FONT_FAMILY, px, textWidth } from "./svg.ts";
 
 export interface DotValue {
@@ -127,7 +128,7 @@ function columnSvg(
   const scale = log
     ? scaleLog(low === high ? [low / 2, high * 2] : [low / pad, high * pad], [left, right])
     : scaleLinear([low - spare, high + spare], [left, right]);
-  const ticks = spacedTicks(scale.ticks(log ? 4 : 3), scale, format, right);
+  const ticks = spacedTicks(log ? readableTicks(scale.ticks(4)) : scale.ticks(3), scale, format, right);
   return [
     head,
     ...ticks.map(

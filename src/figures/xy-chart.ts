@@ -4,6 +4,7 @@
 import { scaleLinear, scaleLog } from "d3-scale";
 import { ConfigError } from "../errors.ts";
 import { colourOf } from "./colours.ts";
+import { readableTicks } from "./log-ticks.ts";
 import { escapeXml, fitText, FONT_FAMILY, px, textWidth } from "./svg.ts";
 
 export interface Point {
@@ -39,7 +40,7 @@ export interface Axis {
 
 export interface Level {
   readonly y: number;
-  readonly label: string;
+  readonly label?: string;
 }
 
 export interface XyChartOptions {
@@ -166,8 +167,8 @@ function scaleOf({ log = false, from, ticks = [] }: Axis, values: readonly numbe
 }
 
 function axesSvg(x: Scale, y: Scale, options: XyChartOptions, { left, right, top, bottom }: Box): string {
-  const xTicks = options.x.ticks ?? readable(x.ticks(7), options.x.log === true);
-  const yTicks = options.y.ticks ?? readable(y.ticks(7), options.y.log === true);
+  const xTicks = options.x.ticks ?? (options.x.log === true ? readableTicks(x.ticks(7)) : x.ticks(7));
+  const yTicks = options.y.ticks ?? (options.y.log === true ? readableTicks(y.ticks(7)) : y.ticks(7));
   const xFormat = options.x.format ?? (options.x.log === true ? plain : x.tickFormat(7));
   const yFormat = options.y.format ?? (options.y.log === true ? plain : y.tickFormat(7));
   const grid = yTicks.map((tick) => {
@@ -193,22 +194,15 @@ function axesSvg(x: Scale, y: Scale, options: XyChartOptions, { left, right, top
   ].join("\n");
 }
 
-/** Of a logarithmic scale's many ticks, the powers of ten if there are three, else 1, 2 and 5 of each. */
-function readable(ticks: readonly number[], log: boolean): readonly number[] {
-  if (!log || ticks.length <= 8) return ticks;
-  const leading = (tick: number) => Math.round(tick / 10 ** Math.floor(Math.log10(tick) + 1e-9));
-  const powers = ticks.filter((tick) => leading(tick) === 1);
-  return powers.length >= 3 ? powers : ticks.filter((tick) => [1, 2, 5].includes(leading(tick)));
-}
-
 function plain(value: number): string {
   return Number(value.toPrecision(3)).toLocaleString("en-US", { maximumSignificantDigits: 3 });
 }
 
 function levelSvg({ label }: Level, at: number, { left, right }: Box): string {
+  const text = `<text x="${right - 4}" y="${px(at - 5)}" font-size="${LABEL_SIZE}" text-anchor="end" fill="#666">`;
   return (
     `<path d="M${left} ${px(at)}H${right}" stroke="#777" stroke-dasharray="5 4"/>` +
-    `<text x="${left + 4}" y="${px(at - 5)}" font-size="${LABEL_SIZE}" fill="#666">${escapeXml(label)}</text>`
+    (label === undefined ? "" : `${text}${escapeXml(label)}</text>`)
   );
 }
 
@@ -236,8 +230,8 @@ function seriesSvg(
 }
 
 /** Where a label may stand, from near to far: beside its point, then around it, with a thin line to it. */
-const DISTANCES = [9, 20, 34, 50, 68];
-const ANGLES = [0, 180, -35, 35, -145, 145, -90, 90];
+const DISTANCES = [9, 20, 34, 50, 68, 90, 115, 145];
+const ANGLES = [0, 180, -35, 35, -145, 145, -90, 90, -15, 15, -165, 165, -60, 60, -120, 120];
 
 function labelsSvg(series: readonly PointSeries[], x: Scale, y: Scale, area: Box): string[] {
   const taken: Box[] = series.flatMap(({ points }) =>

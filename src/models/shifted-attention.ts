@@ -80,8 +80,7 @@ function attendInGroups({ q, k, v }: AttentionCall, cut: Cut, maskOf: (shifted: 
   const part = (shifted: boolean): Value[] => {
     const [from, to] = shifted ? [straight, heads] : [0, straight];
     if (from === to) return [];
-    const grouped = (x: Value, sharing: number) =>
-      intoGroups(slice(x, 1, from / sharing, to / sharing), cut, shifted);
+    const grouped = (x: Value, sharing: number) => intoGroups(slice(x, 1, from / sharing, to / sharing), cut, shifted);
     const y = attention(grouped(q, 1), grouped(keys!, perKey), grouped(values!, perKey), { mask: maskOf(shifted) });
     return [fromGroups(y, q.type.shape[0]!, cut, shifted)];
   };
@@ -93,7 +92,13 @@ function splittable(x: Value, heads: number, straight: number): Value {
   const [batch, kvHeads, tokens, width] = x.type.shape as [Dim, Dim, Dim, Dim];
   const sharing = heads / kvHeads.size!;
   if (straight % sharing === 0) return x;
-  const repeated = expand(reshape(x, [batch, kvHeads, 1, tokens, width]), [batch, kvHeads, dim(sharing), tokens, width]);
+  const repeated = expand(reshape(x, [batch, kvHeads, 1, tokens, width]), [
+    batch,
+    kvHeads,
+    dim(sharing),
+    tokens,
+    width,
+  ]);
   return reshape(repeated, [batch, heads, tokens, width]);
 }
 

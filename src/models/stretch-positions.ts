@@ -57,6 +57,8 @@ export function stretchedPositions(fields: Fields, { type, length }: RopeStretch
   const isNew = typeof own === "object" && own !== null && !Array.isArray(own);
   return {
     max_position_embeddings: before * factor,
-    ...(isNew ? { rope_parameters: { ...(own as Fields), ...stretch }, rope_scaling: null } : { rope_scaling: stretch }),
+    ...(isNew
+      ? { rope_parameters: { ...(own as Fields), ...stretch }, rope_scaling: null }
+      : { rope_scaling: stretch }),
   };
 }

@@ -126,7 +126,10 @@ describe("AdaLoRA's settings", () => {
 
   it("refuse embeddings by name", () => {
     const { model } = tokenRig();
-    assert.throws(() => attach(model, adalora, { targetModules: ["embed"], config: base }), /embed: AdaLoRA on an embedding/);
+    assert.throws(
+      () => attach(model, adalora, { targetModules: ["embed"], config: base }),
+      /embed: AdaLoRA on an embedding/,
+    );
   });
 });
 
@@ -232,6 +235,123 @@ describe("AdaLoRA's penalty", () => {
   });
 });
 
+describe("AdaLoRA after a step", () => {
+  it("scores triplets by smoothed sensitivity times its uncertainty", () => {
+    const { model } = mlpRig();
+    const [target] = attach(model, adalora, {
+      targetModules: ["fc1"],
+      config: { ...base, beta1: 0.8, beta2: 0.7 },
+    }).targets;
+    const { afterStep } = adalora;
+    const graph = new Graph();
+    const feed = (name: string, shape: readonly number[]) =>
+      graph.feed(name, { dtype: "float32", shape: shapeOf(shape) });
+    const specs = [...target!.states].map(([name, spec]) => ({ ...spec, name }));
+    const states = afterStep!.states(specs, target!.config).filter(({ name }) => name !== "dropped");
+    const of = (prefix: string) =>
+      Object.fromEntries(specs.map(({ name, shape }) => [name, feed(`${prefix}${name}`, shape)]));
+    const { states: next, output } = afterStep!.update({
+      layer: target!.layer,
+      config: target!.config,
+      parameters: of("p."),
+      gradients: of("g."),
+      states: {
+        dropped: feed("dropped", [4]),
+        ...Object.fromEntries(states.map(({ name, shape }) => [name, feed(name, shape)])),
+      },
+    });
+    for (const [name, value] of Object.entries(next)) graph.output(name, value);
+    graph.output("scores", output!);
+    const random = new Random(6);
+    const values: Record<string, NdArray> = Object.fromEntries(
+      graph.inputs.map(({ value: { name, type } }) => {
+        const shape = type.shape.map(({ size }) => size!);
+        // Moving averages of numbers without a sign.
+        const draw = () => (/exp_avg/.test(name) ? Math.abs(random.normal()) : random.normal());
+        return [name, ndarray(shape, Array.from({ length: shape.reduce((a, b) => a * b, 1) }, draw))];
+      }),
+    );
+    const { outputs } = interpret(graph, values);
+    const scores = [Array<number>(4).fill(0), Array<number>(4).fill(0)];
+    for (const [factor, byColumns] of [
+      ["lora_A", false],
+      ["lora_B", true],
+      ["lora_E", false],
+    ] as const) {
+      const [p, g] = [values[`p.${factor}`]!, values[`g.${factor}`]!];
+      const [oldI, oldU] = [values[`exp_avg_ipt.${factor}`]!.data, values[`exp_avg_unc.${factor}`]!.data];
+      const columns = p.shape[1]!;
+      const counted = p.data.length / 4;
+      p.data.forEach((value, i) => {
+        const sensitivity = Math.abs(value * g.data[i]!);
+        const I = 0.8 * oldI[i]! + 0.2 * sensitivity;
+        const U = 0.7 * oldU[i]! + 0.3 * Math.abs(sensitivity - I);
+        const triplet = byColumns ? i % columns : Math.floor(i / columns);
+        scores[0]![triplet]! += (oldI[i]! * oldU[i]!) / counted;
+        scores[1]![triplet]! += (I * U) / counted;
+        assert.ok(Math.abs(outputs[`exp_avg_ipt.${factor}`]!.data[i]! - I) < 1e-12);
+        assert.ok(Math.abs(outputs[`exp_avg_unc.${factor}`]!.data[i]! - U) < 1e-12);
+      });
+    }
+    assert.deepEqual(outputs.scores!.shape, [2, 4]);
+    scores.flat().forEach((want, i) => assert.ok(Math.abs(outputs.scores!.data[i]! - want) < 1e-12));
+  });
+
+  it("drops by the scores of this step, at the last choice by those of the step before, and then keeps to it", async () => {
+    const { model } = mlpRig();
+    const adapter = attach(model, adalora, {
+      targetModules: ["fc1", "fc2"],
+      config: { initR: 2, targetR: 1, alpha: 3, tinit: 1, tfinal: 2, deltaT: 2 },
+    });
+    const held = new Map<string, Float32Array>();
+    const output = (before: readonly number[], now: readonly number[]) =>
+      ({ dtype: "float32", shape: [2, 2], data: Float32Array.of(...before, ...now) }) as const;
+    const after = async (step: number, rows: readonly (readonly [readonly number[], readonly number[]])[]) => {
+      for (const { layer } of adapter.targets) held.set(`${layer.name}.lora_E`, Float32Array.of(1, 1));
+      await adalora.afterStep!.host!({
+        config: adapter.config,
+        step,
+        totalSteps: 8,
+        targets: adapter.targets.map((target, i) => ({ target, output: output(...rows[i]!) })),
+        read: async ({ layer }, name) => held.get(`${layer.name}.${name}`) ?? new Float32Array(2),
+        write: async ({ layer }, name, values) => void held.set(`${layer.name}.${name}`, values),
+      });
+      return adapter.targets.map(({ layer }) => [...held.get(`${layer.name}.lora_E`)!]);
+    };
+    const rows = [
+      [
+        [1, 2],
+        [9, 8],
+      ],
+      [
+        [3, 4],
+        [1, 2],
+      ],
+    ] as const;
+    // b = 4 until step 2; at step index 4: 2 + 2 (1 - 3/5)^3 = 2.128, so 2 triplets go; index 3 is no step of choice.
+    assert.deepEqual(await after(2, rows), [
+      [1, 1],
+      [1, 1],
+    ]);
+    assert.deepEqual(await after(4, rows), [
+      [1, 1],
+      [1, 1],
+    ]);
+    assert.deepEqual(await after(5, rows), [
+      [1, 1],
+      [0, 0],
+    ]);
+    assert.deepEqual(await after(7, rows), [
+      [0, 0],
+      [1, 1],
+    ]);
+    assert.deepEqual(await after(8, [rows[1], rows[0]]), [
+      [0, 0],
+      [1, 1],
+    ]);
+  });
+});
+
 interface Step {
   readonly loss: number;
   readonly orthogonality: number;
@@ -243,7 +363,10 @@ interface Expected {
   readonly input_ids: readonly (readonly number[])[];
   readonly attention_mask: readonly (readonly number[])[];
   readonly labels: readonly (readonly number[])[];
-  readonly run: { readonly steps: readonly Step[]; readonly rank_pattern: Readonly<Record<string, readonly boolean[]>> };
+  readonly run: {
+    readonly steps: readonly Step[];
+    readonly rank_pattern: Readonly<Record<string, readonly boolean[]>>;
+  };
 }
 
 describe("AdaLoRA against PEFT", () => {
@@ -321,7 +444,9 @@ describe("AdaLoRA against PEFT", () => {
   });
 
   it("stops and goes on with the same bits, whatever phase it is in", async () => {
-    const rows = [...Array(6).keys()].map((i) => ({ inputIds: Array.from({ length: 9 }, (_, j) => (7 * i + 3 * j) % 43) }));
+    const rows = [...Array(6).keys()].map((i) => ({
+      inputIds: Array.from({ length: 9 }, (_, j) => (7 * i + 3 * j) % 43),
+    }));
     const args = {
       perDeviceTrainBatchSize: 2,
       learningRate: 0.02,
@@ -386,7 +511,9 @@ describe("AdaLoRA against PEFT", () => {
 });
 
 async function sameFiles(ours: string, theirs: string, tolerance = 0): Promise<void> {
-  const [a, b] = await Promise.all([ours, theirs].map((dir) => openSafetensors(join(dir, "adapter_model.safetensors"))));
+  const [a, b] = await Promise.all(
+    [ours, theirs].map((dir) => openSafetensors(join(dir, "adapter_model.safetensors"))),
+  );
   try {
     assert.deepEqual([...a!.tensors.keys()].sort(), [...b!.tensors.keys()].sort());
     for (const [key, { shape }] of b!.tensors) {
@@ -417,4 +544,3 @@ function distance(got: ArrayLike<number | bigint>, want: ArrayLike<number | bigi
     largest
   );
 }
-

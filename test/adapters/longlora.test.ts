@@ -15,7 +15,10 @@ import { mul } from "../../src/ir/ops/mul.ts";
 import { reduceSum } from "../../src/ir/ops/reduce-sum.ts";
 import { reshape } from "../../src/ir/ops/reshape.ts";
 import { dim, elementCount, sizeOf } from "../../src/ir/shape.ts";
+import type { TrainingArguments } from "../../src/config/keys.ts";
 import { adaptedSequence } from "../../src/lm/adapted-sequence.ts";
+import { AutoModelForCausalLM } from "../../src/lm/causal-lm-model.ts";
+import { getPeftModel } from "../../src/lm/peft-model.ts";
 import { type Rows, sequenceFeeds, wholeSequence } from "../../src/lm/sequence.ts";
 import type { AttentionCall, CausalLm } from "../../src/models/causal-lm.ts";
 import { decoder } from "../../src/models/decoder.ts";
@@ -27,6 +30,7 @@ import { ortDevice } from "../../src/runtime/node/device-node.ts";
 import type { Device } from "../../src/runtime/runtime.ts";
 import { describeMethod } from "../../src/testing/describe-method.ts";
 import { scatterParameters, tracingOf } from "../../src/testing/method-rig.ts";
+import { Trainer } from "../../src/train/trainer.ts";
 
 describeMethod<LongLoraConfig>(
   longlora,
@@ -65,12 +69,11 @@ interface Sizes {
 
 /** The graph of shifted attention on feeds; T is known when it runs, or when it is traced. */
 function shiftedGraph(
-  { B, T, H, Hkv, Dh, Dv }: Sizes,
+  { T, H, Hkv, Dh, Dv }: Sizes,
   { groups, window, isKnown = false }: { groups: number; window?: number | undefined; isKnown?: boolean },
 ): { graph: Graph; y: Value; inputs: readonly Value[] } {
   const graph = new Graph();
   const [batch, tokens] = [dim("B"), isKnown ? dim(T) : dim("T")];
-  void B;
   const feed = (name: string, heads: number, width: number) =>
     graph.feed(name, { dtype: "float32", shape: [batch, dim(heads), tokens, dim(width)] });
   const inputs = [feed("q", H, Dh), feed("k", Hkv, Dh), feed("v", Hkv, Dv)] as const;
@@ -122,10 +125,7 @@ function sees(
     const shifted = h >= Math.floor(H / 2);
     const [mine, other] = [segments[b * T + query]!, segments[b * T + key]!];
     return (
-      key <= query &&
-      query - key < window &&
-      mine === other &&
-      groupOf(query, G, shifted) === groupOf(key, G, shifted)
+      key <= query && query - key < window && mine === other && groupOf(query, G, shifted) === groupOf(key, G, shifted)
     );
   };
 }
@@ -182,8 +182,15 @@ describe("shifted sparse attention", () => {
     const keysOf = (head: number, query: number) =>
       [...Array(8).keys()].filter((key) => outputs.y!.data[(head * 8 + query) * 8 + key] !== 0);
     const intervals = [
-      [[0, 1, 2, 3], [4, 5, 6, 7]],
-      [[0, 1], [2, 3, 4, 5], [6, 7]],
+      [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+      ],
+      [
+        [0, 1],
+        [2, 3, 4, 5],
+        [6, 7],
+      ],
     ];
     for (const [head, groups] of intervals.entries()) {
       for (const group of groups) {
@@ -254,7 +261,9 @@ describe("shifted sparse attention", () => {
     values["weight"] = ndarray(
       shape,
       // What padding sees matters to nobody.
-      Array.from({ length: 520 }, (_, i) => (segments[Math.floor(i / 260) * 13 + (Math.floor(i / 5) % 13)] === 0 ? 0 : random.normal())),
+      Array.from({ length: 520 }, (_, i) =>
+        segments[Math.floor(i / 260) * 13 + (Math.floor(i / 5) % 13)] === 0 ? 0 : random.normal(),
+      ),
     );
     const { outputs } = interpret(graph, values);
     for (const { name } of inputs) {
@@ -321,16 +330,30 @@ describe("shifted sparse attention", () => {
 
 describe("LongLoRA's settings", () => {
   it("name groups that divide a row", () => {
-    for (const ratio of [1, 0.5, 0.333, 0.25, 0.125]) assert.equal(groupsOf(configure(longlora, { groupSizeRatio: ratio }).groupSizeRatio), Math.round(1 / ratio));
-    for (const ratio of [0, 0.3, 1.5]) assert.throws(() => configure(longlora, { groupSizeRatio: ratio }), /groupSizeRatio/);
+    for (const ratio of [1, 0.5, 0.333, 0.25, 0.125])
+      assert.equal(groupsOf(configure(longlora, { groupSizeRatio: ratio }).groupSizeRatio), Math.round(1 / ratio));
+    for (const ratio of [0, 0.3, 1.5])
+      assert.throws(() => configure(longlora, { groupSizeRatio: ratio }), /groupSizeRatio/);
   });
 
   it("train norms and embeddings, by PEFT's modules_to_save, unless they say no", () => {
     const adapter = attach(smallModel(), longlora, { targetModules: ["q_proj"] });
-    assert.deepEqual(adapter.modulesToSave, ["embed_tokens", "input_layernorm", "k_norm", "norm", "post_attention_layernorm", "q_norm"]);
-    assert.ok(adapter.copies.has("model.embed_tokens.weight") && adapter.copies.has("model.layers.1.self_attn.q_norm.weight"));
+    assert.deepEqual(adapter.modulesToSave, [
+      "embed_tokens",
+      "input_layernorm",
+      "k_norm",
+      "norm",
+      "post_attention_layernorm",
+      "q_norm",
+    ]);
+    assert.ok(
+      adapter.copies.has("model.embed_tokens.weight") && adapter.copies.has("model.layers.1.self_attn.q_norm.weight"),
+    );
     assert.ok(!adapter.copies.has("model.layers.0.self_attn.q_proj.bias"));
-    const bare = attach(smallModel(), longlora, { targetModules: ["q_proj"], config: { trainNormsAndEmbeddings: false } });
+    const bare = attach(smallModel(), longlora, {
+      targetModules: ["q_proj"],
+      config: { trainNormsAndEmbeddings: false },
+    });
     assert.equal(bare.copies.size, 0);
     const more = attach(smallModel(), longlora, { targetModules: ["q_proj"], modulesToSave: ["lm_head"] });
     assert.ok(more.copies.has("lm_head.weight") && more.copies.has("model.norm.weight"));
@@ -424,7 +447,8 @@ describe("a model that is trained with LongLoRA", () => {
         assert.deepEqual(changed.slice(0, t * width), before.slice(0, t * width), `token ${t} is seen before it comes`);
         assert.notDeepEqual(changed.slice(t * width, (t + 1) * width), before.slice(t * width, (t + 1) * width));
         // Groups overlap: the change leaves its own.
-        if (changed.slice((length - 1) * width).some((value, i) => value !== before[(length - 1) * width + i])) reached++;
+        if (changed.slice((length - 1) * width).some((value, i) => value !== before[(length - 1) * width + i]))
+          reached++;
       }
       assert.ok(reached > length / 4 && reached < length - 1, `the last token depends on ${reached} others`);
     });
@@ -434,7 +458,10 @@ describe("a model that is trained with LongLoRA", () => {
     const model = smallModel();
     const device = await prepared(model);
     const tokens = Array.from({ length: 16 }, (_, i) => (5 * i + 2) % 19);
-    const [trained, evaluated] = [await rowLogits(device, model, tokens, true), await rowLogits(device, model, tokens, false)];
+    const [trained, evaluated] = [
+      await rowLogits(device, model, tokens, true),
+      await rowLogits(device, model, tokens, false),
+    ];
     assert.notDeepEqual(trained, evaluated);
     assert.deepEqual(await rowLogits(device, model, tokens, true, true), trained);
     // The first token sees itself only, either way.
@@ -443,5 +470,51 @@ describe("a model that is trained with LongLoRA", () => {
     assert.equal(plain.method.sequence, undefined);
     const last = await rowLogits(device, model, tokens.with(0, 7), false);
     assert.notDeepEqual(last.slice(-23), evaluated.slice(-23));
+  });
+});
+
+describe("a run with shifted attention", () => {
+  const rows = [...Array(6).keys()].map((i) => ({
+    inputIds: Array.from({ length: 9 + (i % 3) }, (_, j) => (3 * j + 7 * i) % 43),
+  }));
+  const args = {
+    perDeviceTrainBatchSize: 3,
+    learningRate: 0.02,
+    maxSteps: 4,
+    lrSchedulerType: "constant",
+    loggingSteps: 1,
+  } as const;
+
+  it("is the same by shift_attn and by the method, with blocks computed again, and another one than without", async () => {
+    const model = await AutoModelForCausalLM.fromPretrained("golden/causal-lm/qwen2-tied", { threads: 1 });
+    try {
+      const losses = async (config: Record<string, unknown>, more: TrainingArguments = {}) => {
+        const peft = getPeftModel(model, {
+          peftType: "LORA",
+          r: 3,
+          loraAlpha: 7,
+          targetModules: "all-linear",
+          ...config,
+        });
+        const trainer = new Trainer({ model: peft, trainDataset: rows, evalDataset: rows, args: { ...args, ...more } });
+        const { logHistory } = await trainer.train();
+        const { evalLoss } = await trainer.evaluate();
+        await peft.deleteAdapter("default");
+        return [...logHistory.flatMap(({ loss }) => loss ?? []), evalLoss];
+      };
+      const method = { method: "longlora", trainNormsAndEmbeddings: false };
+      const shifted = await losses(method);
+      const plain = await losses({});
+      assert.equal(shifted.length, 5);
+      assert.ok(
+        shifted.every((loss, i) => Math.abs(loss - plain[i]!) > 1e-4),
+        `${shifted.join()} ${plain.join()}`,
+      );
+      assert.deepEqual(await losses({}, { shiftAttn: true }), shifted);
+      const again = await losses(method, { gradientCheckpointing: true });
+      again.forEach((loss, i) => assert.ok(Math.abs(loss - shifted[i]!) <= ROUNDING * loss));
+    } finally {
+      await model.dispose();
+    }
   });
 });

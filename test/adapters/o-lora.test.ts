@@ -35,7 +35,10 @@ describeMethod<OLoraConfig>(
   [
     { name: "first task", config: { r: 4, alpha: 10 } },
     { name: "dropout", config: { r: 3, alpha: 5, dropout: 0.25 } },
-    { name: "weights of its own in the penalty", config: { r: 2, alpha: 3, lambda1: 2, lambda2: 0.1, overlap: "absolute" } },
+    {
+      name: "weights of its own in the penalty",
+      config: { r: 2, alpha: 3, lambda1: 2, lambda2: 0.1, overlap: "absolute" },
+    },
   ],
   {
     elements: ({ inFeatures, outFeatures }, { r }) => r * (inFeatures + outFeatures),
@@ -184,7 +187,13 @@ describe("O-LoRA's penalty", () => {
       const values: Record<string, NdArray> = Object.fromEntries(
         states.map(({ name, type }) => {
           const shape = type.shape.map(({ size }) => size!);
-          return [name, ndarray(shape, Array.from({ length: shape[0]! * shape[1]! }, () => random.normal()))];
+          return [
+            name,
+            ndarray(
+              shape,
+              Array.from({ length: shape[0]! * shape[1]! }, () => random.normal()),
+            ),
+          ];
         }),
       );
       const { outputs } = interpret(graph, values);
@@ -309,9 +318,14 @@ describe("O-LoRA on a language model", () => {
         );
         for (const [key, { shape }] of one!.tensors) {
           const [rank, width] = key.includes("lora_A") ? shape : [...shape].reverse();
-          assert.deepEqual(both!.tensors.get(key)!.shape, key.includes("lora_A") ? [2 * rank!, width] : [width, 2 * rank!]);
+          assert.deepEqual(
+            both!.tensors.get(key)!.shape,
+            key.includes("lora_A") ? [2 * rank!, width] : [width, 2 * rank!],
+          );
           const all = await both!.readFloat32(key);
-          const kept = key.includes("lora_A") ? all.slice(0, rank! * width!) : all.filter((_, i) => i % (2 * rank!) < rank!);
+          const kept = key.includes("lora_A")
+            ? all.slice(0, rank! * width!)
+            : all.filter((_, i) => i % (2 * rank!) < rank!);
           assert.deepEqual(kept, await one!.readFloat32(key), key);
         }
         await Promise.all([one!.close(), both!.close()]);

@@ -34,13 +34,7 @@ describe("what a prompt starts from", () => {
     const adapter = attach(adaptable(model, []), promptTuning, { config: { numVirtualTokens: 5, ...config } });
     const asked: unknown[] = [];
     const tokenize = async (...args: unknown[]) => (asked.push(args), ids!);
-    await initializeAdapter(
-      device,
-      adapter,
-      seed,
-      undefined,
-      ids === undefined ? undefined : tokenize,
-    );
+    await initializeAdapter(device, adapter, seed, undefined, ids === undefined ? undefined : tokenize);
     if (ids !== undefined) assert.deepEqual(asked, [["a text", "words"]]);
     return rowsOf((await device.read(adapter.parameters[0]!.name)).data as Float32Array, model.hiddenSize);
   }

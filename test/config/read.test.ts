@@ -127,7 +127,8 @@ suite("what is wrong with a file", () => {
   });
 
   test("values that are known but not there say so", () => {
-    assert.match(complaint("optim: paged_adamw_8bit\n"), /only AdamW and SGD .*\n.*"adamw_torch"/);
+    assert.match(complaint("optim: paged_adamw_8bit\n"), /only AdamW and SGD .*paged_adamw_32bit.*\n.*"adamw_torch"/);
+    assert.match(complaint("optim: lion_32bit\n"), /only AdamW and SGD .*\n.*"adamw_torch"/);
     assert.match(complaint("report_to: wandb\n"), /nothing is sent to a service: got wandb/);
     assert.match(complaint("finetuning_type: oft\n"), /OFT is not there yet/);
     assert.match(complaint("deepspeed: examples/deepspeed/ds_z3_config.json\n"), /deepspeed: .*one process/);

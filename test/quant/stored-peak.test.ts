@@ -1,8 +1,15 @@
 /** No float32 weight lives from the forward to the backward pass, or before its turn. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { Graph } from "../../src/ir/graph.ts";
+import { bfloat16 } from "../../src/quant/bfloat16.ts";
+import { storedModel } from "../../src/quant/stored-model.ts";
+import { ortDevice } from "../../src/runtime/node/device-node.ts";
 
 const WIDTH = 1024;
 const LAYERS = 24;
@@ -32,3 +39,24 @@ for (const storage of ["bfloat16", "float16", "int4", "fp4", "nf4", "nf4-double"
     },
   );
 }
+
+test("the engine does not compute a weight's float32 values at load", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "lowrank-folded-"));
+  const device = await ortDevice({ threads: 1 });
+  try {
+    const shape = [512, 512];
+    const [path, optimized] = [join(dir, "w"), join(dir, "optimized.onnx")];
+    await writeFile(path, new Uint8Array(2 * 512 * 512));
+    await device.map("w.values", { dtype: "bfloat16", shape, path, byteOffset: 0 });
+    const options = { doubleQuantization: false };
+    const model = storedModel(new Map([["w", { storage: bfloat16, options, shape }]]));
+    const graph = new Graph();
+    graph.output("w", model.in(graph, "w")!.value());
+    await device.compile(graph, { frozen: [...model.states], optimizedModelPath: optimized });
+    const { size } = await stat(optimized);
+    assert.ok(size < 4 * 512 * 512, `the model has ${size} bytes`);
+  } finally {
+    await device.dispose();
+    await rm(dir, { recursive: true });
+  }
+});

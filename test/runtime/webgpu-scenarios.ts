@@ -232,6 +232,15 @@ async function moveStates(device: Device, folder: string): Promise<unknown> {
   const third = await device.compile(constants, { frozen: ["frozen"] });
   await device.write("frozen", sixOf(5));
   found["3 times frozen"] = Array.from((await third.run({})).y!.data, Number);
+  // Read from the file and written back by each run.
+  await device.map("a", { dtype: "float32", shape: [2, 3], path, byteOffset, writable: true });
+  await second.run({});
+  await second.run({});
+  found["a, paged and run twice"] = await numbers("a");
+  found["b after that"] = await numbers("b");
+  const paged = await openSafetensors(path);
+  found["a in the file"] = Array.from(await paged.readFloat32("a"));
+  await paged.close();
   await device.write("a", { dtype: "float32", shape: [3, 2], data: new Float32Array(6) });
   const misfit = await failure(() => second.run({}));
   await device.free("a");

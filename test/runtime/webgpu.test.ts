@@ -94,6 +94,9 @@ describe("webgpu", { skip: missing }, () => {
       "a, mapped": six(1),
       "a, mapped and run": six(101),
       "3 times frozen": six(3),
+      "a, paged and run twice": six(3),
+      "b after that": six(2),
+      "a in the file": six(3),
     });
     assert.deepEqual(refused, [
       "a: the state does not fit the graph: got float32[3, 2], expected float32[2, 3]",

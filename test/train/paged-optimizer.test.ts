@@ -74,7 +74,7 @@ function rigOf({ vocabSize = 97, method, optimizers, optimizerOf, rateOf }: Case
   const adapters: Adapter[] =
     method === undefined
       ? []
-      : [attach(model, method, { targetModules: ["q_proj", "down_proj"], config: { r: 4, alpha: 10 } as never })];
+      : [attach(model, method, { targetModules: ["q_proj", "down_proj"], config: { r: 4, alpha: 10 } })];
   const trained = method === undefined ? model.parameters : adapters[0]!.parameters;
   const random = new Random(5, 0);
   const batches = Array.from({ length: 2 }, () => {

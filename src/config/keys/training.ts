@@ -6,6 +6,9 @@ import { bool, choice, countOrShare, either, float, int, limit, mapping, maybe, 
 const STEPS = "the run's steps";
 
 const NO_OPTIMIZER = "only AdamW and SGD are there yet; adamw_torch is the same rule with 32-bit states";
+const NO_8_BIT = "only AdamW and SGD are there yet, with 32-bit states; paged_adamw_32bit keeps them on the disk";
+/** AdamW with states in 8 bits, of several libraries. */
+const ADAMW_8_BIT = ["adamw_torch_8bit", "adamw_bnb_8bit", "adamw_8bit", "paged_adamw_8bit"];
 /** Of transformers' `OptimizerNames`, and names that it had. */
 const OTHER_OPTIMIZERS = [
   ..."adamw_hf adamw_torch_xla adamw_torch_npu_fused adamw_apex_fused adafactor adamw_anyprecision".split(" "),
@@ -50,7 +53,7 @@ export const TRAINING = {
   optim: honoured(
     choice(
       ["adamw_torch", "adamw_torch_fused", "paged_adamw_32bit", "paged_adamw", "sgd"],
-      Object.fromEntries(OTHER_OPTIMIZERS.map((name) => [name, NO_OPTIMIZER])),
+      Object.fromEntries(OTHER_OPTIMIZERS.map((name) => [name, ADAMW_8_BIT.includes(name) ? NO_8_BIT : NO_OPTIMIZER])),
     ),
     "adamw_torch",
     "optimizer; every AdamW is the same rule here, and the paged ones keep its states on the disk",

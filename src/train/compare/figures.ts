@@ -63,7 +63,13 @@ function overview(rows: readonly Row[], subtitle: string, hasPretraining: boolea
 }
 
 function forgetting(rows: readonly Row[], subtitle: string): string {
-  const bases = new Map(rows.map((row) => [row.storage, row.pretrainingBefore?.mean]));
+  const bases = [...new Map(rows.map((row) => [row.storage, row.pretrainingBefore?.mean]))];
+  const known = bases
+    .flatMap(([storage, y]) => (y === undefined ? [] : [{ storage, y }]))
+    .toSorted((a, b) => b.y - a.y);
+  // They lie close together: one label is for all.
+  const names = known.length > 1 ? `: ${known.map(({ storage }) => storage).join(", ")}` : "";
+  const levels = known.map(({ y }, i) => (i === 0 ? { y, label: `before training${names}` } : { y }));
   return xyChartSvg(
     byStorage(rows, ({ task, pretraining }) =>
       task === undefined || pretraining === undefined
@@ -75,9 +81,7 @@ function forgetting(rows: readonly Row[], subtitle: string): string {
       subtitle,
       x: { label: "perplexity on the task (less is better)", log: true },
       y: { label: "perplexity on the pretraining text (what grows is forgetting)", log: true },
-      levels: [...bases].flatMap(([storage, y]) =>
-        y === undefined ? [] : [{ y, label: bases.size === 1 ? "before training" : `before training, ${storage}` }],
-      ),
+      levels,
     },
   );
 }

@@ -107,6 +107,10 @@ function whole(value: number): string {
 /** In decimal units, three digits. */
 export function bytesText(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
-  const unit = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
+  // 999.5 and more would become 1000.
+  const unit = Math.max(
+    0,
+    units.findIndex((_, i) => bytes < 999.5 * 1000 ** i),
+  );
   return `${unit === 0 ? bytes : (bytes / 1000 ** unit).toPrecision(3)} ${units[unit]}`;
 }

@@ -257,6 +257,7 @@ class Reader {
     seed: number,
   ): readonly Cell[] {
     const found = new Map<string, { problem: Problem; cells: string[] }>();
+    const noted = new Map<string, Set<string>>();
     const cells: Cell[] = [];
     for (const variant of variants) {
       for (const storage of this.#storagesOf(variant, storages)) {
@@ -272,7 +273,7 @@ class Reader {
         const idle = idleKeys(config.finetuningType);
         const own = variant.items.some(({ name: key }) => idle.includes(key));
         const useful = notes.filter((note) => own || !note.includes("no effect with finetuning_type"));
-        this.#notes.push(...useful.map((note) => `${variant.name}: ${note}`));
+        for (const note of useful) noted.set(note, (noted.get(note) ?? new Set()).add(variant.name));
         for (const problem of problems) {
           const key = new ConfigError(problem).message;
           const known = found.get(key) ?? { problem, cells: [] };
@@ -283,10 +284,11 @@ class Reader {
         cells.push({ id: `${variant.name}-${name}`, name: variant.name, storage: name, config });
       }
     }
+    const isOfAll = (names: ReadonlySet<string>) => names.size === new Set(variants.map(({ name }) => name)).size;
+    for (const [note, names] of noted) this.#notes.push(isOfAll(names) ? note : `${[...names].join(", ")}: ${note}`);
     for (const { problem, cells: where } of found.values()) {
-      const one = new Set(where);
-      const isShared = one.size === new Set(variants.map(({ name }) => name)).size;
-      const suffix = isShared ? "" : ` (cell ${[...one].join(", ")})`;
+      const names = new Set(where);
+      const suffix = isOfAll(names) ? "" : ` (cell ${[...names].join(", ")})`;
       this.problems.push({ ...problem, where: `${problem.where ?? this.#path}${suffix}` });
     }
     if (variants.length > 0) this.#checkEvaluated(base);

@@ -102,7 +102,7 @@ test("the table has the best first, failed ones last with their reasons, and non
   assert.match(text, /- better, float32, seed 1: step 3: loss is NaN; hint: a lower learning_rate/);
   assert.match(text, /- a note/);
   assert.equal(bytesText(0), "0 B");
-  assert.equal(bytesText(999_999), "1000 kB");
+  assert.deepEqual([999, 999_499, 999_999, 1.5e13].map(bytesText), ["999 B", "999 kB", "1.00 MB", "15.0 TB"]);
 });
 
 test("there is a picture of each kind, with the name of every cell that finished", () => {
