@@ -53,7 +53,10 @@ export interface Plan {
 const SHAPE = "qwen2.5-0.5b";
 
 export const FULL: Plan = {
-  ...{ shape: SHAPE, storage: "float32", steps: 3, threads: 0 },
+  shape: SHAPE,
+  storage: "float32",
+  steps: 3,
+  threads: 0,
   usual: { tokens: 512, r: 8, batch: 1 },
   sweeps: {
     tokens: [128, 256, 512, 1024, 2048, 4096],
@@ -66,7 +69,10 @@ export const FULL: Plan = {
 };
 
 export const QUICK: Plan = {
-  ...{ shape: "smollm2-135m", storage: "float32", steps: 1, threads: 1 },
+  shape: "smollm2-135m",
+  storage: "float32",
+  steps: 1,
+  threads: 1,
   usual: { tokens: 64, r: 8, batch: 1 },
   sweeps: { tokens: [32, 64, 128], r: [1, 8, 64], batch: [1, 2, 4] },
   layers: [1, 2],
@@ -148,7 +154,8 @@ export function costSvg(plan: Plan, points: Points): string | undefined {
         subtitle: othersOf(usual, swept),
         x: { label: AXES[swept], log: true, ticks: sweeps[swept], format: String },
         y: { label, log: true },
-        ...{ width: 480, height: 400 },
+        width: 480,
+        height: 400,
       }),
     ];
   };
@@ -170,8 +177,13 @@ export function costMarkdown(plan: Plan, points: Points, made: string): string {
   const { shape, storage, steps, usual, sweeps, layers, whole } = plan;
   const [fewer, more] = layers;
   const head = [
-    ...[`step with ${fewer} layers, s`, `with ${more}, s`, `with all ${whole}, s`, "measured, s"],
-    ...[`memory with ${more}, GB`, `with all ${whole}, GB`, "measured, GB"],
+    `step with ${fewer} layers, s`,
+    `with ${more}, s`,
+    `with all ${whole}, s`,
+    "measured, s",
+    `memory with ${more}, GB`,
+    `with all ${whole}, GB`,
+    "measured, GB",
   ];
   const number = (value: number | undefined, digits: number) => (value === undefined ? "" : value.toFixed(digits));
   const sections = SWEPT.map((swept) => {

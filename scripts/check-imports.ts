@@ -60,7 +60,19 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 };
 
 /** These run in a browser too: no Node built-in and no package at all. */
-const ANYWHERE = ["errors", "half", "nearest", "ir", "onnx", "nn", "models", "adapters", "quant", "optim", "linear-algebra"];
+const ANYWHERE = [
+  "errors",
+  "half",
+  "nearest",
+  "ir",
+  "onnx",
+  "nn",
+  "models",
+  "adapters",
+  "quant",
+  "optim",
+  "linear-algebra",
+];
 /** In `runtime`, only these may use Node and packages that need it. */
 const NODE_FILE = /-node\.ts$|^src\/runtime\/node\//;
 const NODE_PACKAGES = ["onnxruntime-node"];

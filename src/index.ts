@@ -66,6 +66,7 @@ export { schedule, type ScheduleName, SCHEDULES } from "./optim/schedule.ts";
 export { trainingGraph, type TrainingGraph, type TrainingGraphOptions } from "./train/training-graph.ts";
 export { Stepper, type StepperOptions, type StepResult } from "./train/stepper.ts";
 export { freezeByName, initializeParameters } from "./parameters.ts";
+export { type D90Options, type D90Result, findD90 } from "./train/d90/find-d90.ts";
 export { fitImages, predictImages } from "./train/image-classifier.ts";
 
 // Files and data

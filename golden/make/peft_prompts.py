@@ -12,6 +12,7 @@ import pathlib
 import shutil
 import warnings
 
+import peft
 import torch
 import transformers
 from peft import PeftModel, PrefixTuningConfig, PromptTuningConfig
@@ -78,6 +79,8 @@ def main():
     ):
         save(wrap(base, config, seed), OUT / name)
         case(name, base, OUT / name, {})
+    versions = {"peft": peft.__version__, "torch": torch.__version__.split("+")[0], "transformers": transformers.__version__}
+    (OUT / "manifest.json").write_text(json.dumps(versions) + "\n")
 
 
 main()

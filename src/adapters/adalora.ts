@@ -308,13 +308,13 @@ async function allocate(call: AfterHostCall<AdaLoraConfig>): Promise<void> {
 
 /** Sets E to 0 where `chosen` is 1. */
 async function drop(
-  { read, write }: AfterHostCall<AdaLoraConfig>,
+  call: AfterHostCall<AdaLoraConfig>,
   target: AdaptedLayer<AdaLoraConfig>,
   chosen: Float32Array,
 ): Promise<void> {
   if (!chosen.includes(1)) return;
-  const values = await read(target, E);
-  await write(
+  const values = await call.read(target, E);
+  await call.write(
     target,
     E,
     values.map((value, i) => (chosen[i] === 1 ? 0 : value)),
@@ -388,20 +388,20 @@ function identity(graph: Graph, r: number): Value {
 }
 
 /** Without the triplets that are dropped. */
-async function pack({ targets, read, readAfter, key }: PackCall<AdaLoraConfig>): Promise<PackedAdapter> {
+async function pack(call: PackCall<AdaLoraConfig>): Promise<PackedAdapter> {
   const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
   const pattern: Record<string, readonly boolean[]> = {};
-  for (const target of targets) {
+  for (const target of call.targets) {
     const { layer, states } = target;
-    const out = (await readAfter(target, DROPPED)) ?? new Float32Array(states.get(E)!.shape[0]!);
+    const out = (await call.readAfter(target, DROPPED)) ?? new Float32Array(states.get(E)!.shape[0]!);
     const left = [...out.keys()].filter((i) => out[i] !== 1);
     pattern[`${layer.name}.${E}`] = Array.from(out, (value) => value !== 1);
     for (const name of FACTORS) {
       const { name: state, shape } = states.get(name)!;
       const [rows, columns] = shape as [number, number];
-      const data = (await read(state))!;
+      const data = (await call.read(state))!;
       tensors.set(
-        key(layer.name, name),
+        call.key(layer.name, name),
         name === B
           ? {
               shape: [rows, left.length],
@@ -441,7 +441,7 @@ function keptSetting(): Setting<AdaLoraConfig["kept"]> {
     problems(name, value) {
       if (value === null) return [];
       if (typeof value !== "object" || Array.isArray(value)) return [`${name} is ${shownValue(value)}, not an object`];
-      return Object.entries(value as object).flatMap(([layer, pattern]) =>
+      return Object.entries(value).flatMap(([layer, pattern]) =>
         isPattern(pattern) ? [] : [`${name} "${layer}" is ${shownValue(pattern)}, not a list of true and false`],
       );
     },

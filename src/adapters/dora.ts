@@ -37,7 +37,7 @@ import { ones, zeros } from "../nn/init.ts";
 import { multiplyRows } from "../nn/linear.ts";
 import type { Layer } from "../nn/module.ts";
 import { OFF, UNSUPPORTED, WITHOUT_EFFECT } from "./lora-file.ts";
-import { checkLora, LORA_FILE, LORA_SETTINGS, lora, type LoraConfig, startLora } from "./lora.ts";
+import { checkLora, LORA_FILE, LORA_SETTINGS, type LoraConfig, rateOf, replacesByStart, startLora } from "./lora.ts";
 import { branchOf, dropped, factorParameters, factorsOf, scaled, scaling, updateOf } from "./low-rank.ts";
 import type { AdapterCall, Method, Start, StartCall } from "./method.ts";
 import { startNamed } from "./starts/index.ts";
@@ -65,8 +65,8 @@ export const dora: Method<DoraConfig> = {
     ignored: [...WITHOUT_EFFECT, "use_dora"],
     refused: UNSUPPORTED.filter((key) => key !== "use_dora"),
   },
-  ...(lora.rate === undefined ? {} : { rate: lora.rate }),
-  ...(lora.replacesWeight === undefined ? {} : { replacesWeight: lora.replacesWeight }),
+  rate: rateOf,
+  replacesWeight: replacesByStart,
 
   check(config) {
     const { dropout, form, init, loraBias } = config;
@@ -95,7 +95,7 @@ export const dora: Method<DoraConfig> = {
     const W = rowsOf(layer, made.weight ?? (await call.weight()));
     const squares = Float32Array.from(rowNorms(W), (norm) => norm * norm);
     // While B A is nothing n is exactly the root of this, and m / n exactly 1.
-    const magnitude = call.given === undefined ? await startNorms(call, made, W) : undefined;
+    const magnitude = call.given === undefined ? startNorms(call, made, W) : undefined;
     return {
       ...made,
       values: {
@@ -105,12 +105,18 @@ export const dora: Method<DoraConfig> = {
       },
     };
 
-    function startNorms({ random }: StartCall<DoraConfig>, start: Start, base: Matrix): Float32Array | undefined {
+    function startNorms(from: StartCall<DoraConfig>, start: Start, base: Matrix): Float32Array | undefined {
       const specs = new Map(factorParameters(layer, config).map((spec) => [spec.name, spec]));
       const isTaken = startNamed(config.init).takesFromBase === true && layer.kind === "linear";
       const valuesOf = (name: string) => {
         const spec = specs.get(name)!;
-        return start.values[name] ?? spec.init(random(name), spec.shape.reduce((a, b) => a * b, 1));
+        return (
+          start.values[name] ??
+          spec.init(
+            from.random(name),
+            spec.shape.reduce((a, b) => a * b, 1),
+          )
+        );
       };
       const [nameA, nameB] = [...specs.keys()] as [string, string];
       const [A, B] = [valuesOf(nameA), valuesOf(nameB)];
@@ -176,30 +182,36 @@ function stacked(parameters: Readonly<Record<string, Value>>): { A: Value; B: Va
 }
 
 /** W Aᵀ. Shapes: [r, in] -> [out, r]. */
-function productWithFactor({ layer, tracing, weight }: AdapterCall<DoraConfig>, a: Value): Value {
-  if (layer.kind === "conv2d") return multiplyRows(reshape(weight(), [layer.outFeatures, -1]), a);
+function productWithFactor(call: AdapterCall<DoraConfig>, a: Value): Value {
+  const { layer, tracing } = call;
+  if (layer.kind === "conv2d") return multiplyRows(reshape(call.weight(), [layer.outFeatures, -1]), a);
   const isTurned = layer.kind === "embedding" || layer.fanInFanOut === true;
   const stored = tracing.stored?.(layer.weight);
   if (stored !== undefined) return transpose(stored.multiply(a, isTurned), [1, 0]);
-  return isTurned ? matmul(weight(), a, { transA: true, transB: true }) : multiplyRows(weight(), a);
+  return isTurned ? matmul(call.weight(), a, { transA: true, transB: true }) : multiplyRows(call.weight(), a);
 }
 
 /** The layer's product without its bias. */
-function weightProduct({ layer, tracing, weight }: AdapterCall<DoraConfig>, x: Value): Value {
-  if (layer.kind === "conv2d") return conv(x, weight(), layer.options);
+function weightProduct(call: AdapterCall<DoraConfig>, x: Value): Value {
+  const { layer, tracing } = call;
+  if (layer.kind === "conv2d") return conv(x, call.weight(), layer.options);
   if (layer.kind === "embedding") {
     throw new ConfigError({ where: layer.name, what: "an embedding has no dropout" });
   }
   const isTurned = layer.fanInFanOut === true;
   const stored = tracing.stored?.(layer.weight);
   if (stored !== undefined) return stored.multiply(x, isTurned);
-  return isTurned ? matmul(x, weight()) : multiplyRows(x, weight());
+  return isTurned ? matmul(x, call.weight()) : multiplyRows(x, call.weight());
 }
 
 /** Axes of a weight that a norm of an output's row sums over, and the shape in which norms broadcast against it. */
 function alongRows(layer: Layer): [axes: number[], shape: number[]] {
   const { outFeatures: out } = layer;
-  if (layer.kind === "conv2d") return [[1, 2, 3], [out, 1, 1, 1]];
+  if (layer.kind === "conv2d")
+    return [
+      [1, 2, 3],
+      [out, 1, 1, 1],
+    ];
   const isTurned = layer.kind === "embedding" || layer.fanInFanOut === true;
   return isTurned ? [[0], [1, out]] : [[1], [out, 1]];
 }

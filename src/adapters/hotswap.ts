@@ -74,7 +74,9 @@ function misfits(from: AdaptedLayer<LoraConfig>, into: AdaptedLayer<LoraConfig> 
     ...(from.config.loraBias && !into.config.loraBias ? [`${name} has no room for the bias of lora_bias`] : []),
     ...[from, into].flatMap(({ config, states }) =>
       states.has(INITIAL_A)
-        ? [`${name} has what the start "${config.init}" took from the base: save that adapter and load it, as a plain LoRA`]
+        ? [
+            `${name} has what the start "${config.init}" took from the base: save that adapter and load it, as a plain LoRA`,
+          ]
         : [],
     ),
     ...(scaling(into.config) === 0 ? [`${name} is scaled by 0`] : []),

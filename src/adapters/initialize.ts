@@ -101,13 +101,12 @@ async function startOf(
 ): Promise<Start | undefined> {
   const weight = model.tied?.[layer.weight] ?? layer.weight;
   const stored = base.roundTrip?.(weight);
-  const { original } = base;
   return method.start?.({
     layer,
     config,
     weight: () => base.read(weight),
     ...(stored === undefined ? {} : { stored }),
-    ...(original === undefined ? {} : { original: () => original(weight) }),
+    ...(base.original === undefined ? {} : { original: () => base.original!(weight) }),
     ...(given === undefined
       ? {}
       : {

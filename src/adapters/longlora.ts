@@ -20,6 +20,7 @@ export interface LongLoraConfig extends LoraConfig {
   readonly trainNormsAndEmbeddings: boolean;
 }
 
+// oxlint-disable-next-line typescript/unbound-method -- it is left out
 const { complete: _complete, follow: _follow, ...plain } = lora;
 
 export const longlora: Method<LongLoraConfig> = {

@@ -30,10 +30,7 @@ export const loraFa: Method<LoraConfig> = {
   // What PEFT wrote is a LoRA.
   file: { ...LORA_FILE, as: lora.name },
 
-  check: (config) => [
-    ...checkLora(config),
-    ...(config.alpha === 0 ? ["alpha is 0: B has no gradient"] : []),
-  ],
+  check: (config) => [...checkLora(config), ...(config.alpha === 0 ? ["alpha is 0: B has no gradient"] : [])],
 
   parameters(layer, config) {
     if (layer.kind === "embedding") {
@@ -53,11 +50,15 @@ export const loraFa: Method<LoraConfig> = {
   },
 
   async start(call) {
-    const { layer, config, given, random } = call;
+    const { layer, config } = call;
     const made = await startLora(call);
     const [spec] = factorParameters(layer, config);
-    const drawn = () => spec!.init(random(spec!.name), spec!.shape.reduce((a, b) => a * b, 1));
-    const A = given === undefined ? (made.values[spec!.name] ?? drawn()) : await given(spec!.name);
+    const drawn = () =>
+      spec!.init(
+        call.random(spec!.name),
+        spec!.shape.reduce((a, b) => a * b, 1),
+      );
+    const A = call.given === undefined ? (made.values[spec!.name] ?? drawn()) : await call.given(spec!.name);
     return { ...made, values: { ...made.values, [spec!.name]: A, [INVERSE]: gramInverse(A, config.r) } };
   },
 

@@ -18,7 +18,8 @@ import { ConfigError } from "../errors.ts";
 import { add } from "../ir/ops/add.ts";
 import { elementCount, sizeOf } from "../ir/shape.ts";
 import { type Matrix, transposed } from "../linear-algebra/svd.ts";
-import type { LinearLayer } from "../nn/module.ts";
+import type { Layer, LinearLayer } from "../nn/module.ts";
+import type { AdaptableModel } from "./copies.ts";
 import {
   alongFeatures,
   branchOf,
@@ -129,7 +130,9 @@ const LOFTQ: Setting<LoftqConfig> = {
   read: readLoftq,
   // As PEFT: nothing, unless it is asked for.
   write: ({ bits, iterations }, config) =>
-    (config as Partial<LoraConfig> | undefined)?.init === "loftq" ? { loftq_bits: bits, loftq_iter: iterations } : {},
+    config !== undefined && "init" in config && config.init === "loftq"
+      ? { loftq_bits: bits, loftq_iter: iterations }
+      : {},
 };
 
 /** Settings that LoRA shares with methods made of it. */
@@ -143,7 +146,9 @@ export const LORA_SETTINGS: Settings<LoraConfig> = {
   alphaPattern: perLayer("alpha_pattern", "alphas of single layers", finite(undefined, 8, "")),
   init: INIT,
   loftqConfig: LOFTQ,
-  loraplusLrRatio: trainingOnly(optional(finite("loraplus_lr_ratio", 16, "LoRA+: the learning rate of B over that of A"))),
+  loraplusLrRatio: trainingOnly(
+    optional(finite("loraplus_lr_ratio", 16, "LoRA+: the learning rate of B over that of A")),
+  ),
   loraplusLrEmbedding: trainingOnly(
     finite("loraplus_lr_embedding", 1e-6, "LoRA+: the learning rate of adapters of embeddings"),
   ),
@@ -170,11 +175,7 @@ export const lora: Method<LoraConfig> = {
 
   check: checkLora,
   parameters: factorParameters,
-  replacesWeight(layer, config, { isStored, tied = {} }) {
-    if (layer.kind !== "linear") return false;
-    const stored = isStored?.(tied[layer.weight] ?? layer.weight) ?? false;
-    return startNamed(config.init).replacesWeight?.(config, stored) ?? false;
-  },
+  replacesWeight: replacesByStart,
   start: startLora,
   rate: rateOf,
 
@@ -246,6 +247,13 @@ export function checkLora(config: LoraConfig): string[] {
   // Patterns that are none are found now, and not at the first layer.
   configOn(config, "");
   return wrong;
+}
+
+/** Whether the start brings a frozen weight in the place of the layer's. */
+export function replacesByStart(layer: Layer, config: LoraConfig, model: AdaptableModel): boolean {
+  if (layer.kind !== "linear") return false;
+  const isStored = model.isStored?.(model.tied?.[layer.weight] ?? layer.weight) ?? false;
+  return startNamed(config.init).replacesWeight?.(config, isStored) ?? false;
 }
 
 /** A and B where they are made of the base's weight, or together. */

@@ -173,7 +173,12 @@ export function scaled(x: Value, s: number): Value {
 }
 
 /** x with elements set to 0 with probability p and the rest divided by 1 - p; x itself when not training. */
-export function dropped({ x, layer, config: { dropout: p }, random }: AdapterCall<{ readonly dropout: number }>): Value {
+export function dropped({
+  x,
+  layer,
+  config: { dropout: p },
+  random,
+}: AdapterCall<{ readonly dropout: number }>): Value {
   // As in PEFT there is no dropout of tokens.
   if (p === 0 || random === undefined || layer.kind === "embedding") return x;
   const u = randomUniform(random.seed, { stream: random.stream, shape: x.type.shape });

@@ -119,9 +119,10 @@ export function droppedOutputs(call: AdapterCall<LycorisConfig>, rescale: boolea
 }
 
 /** `previous` and an update of the output, of which each row gets as much as its gate says. */
-export function addUpdate({ previous, gate, layer }: AdapterCall<LycorisConfig>, update: Value): Value {
+export function addUpdate(call: AdapterCall<LycorisConfig>, update: Value): Value {
+  const { gate, layer } = call;
   const perRow = gate === undefined || layer.kind !== "conv2d" ? gate : reshape(gate, [-1, 1, 1, 1]);
-  return add(previous(), perRow === undefined ? update : mul(update, perRow));
+  return add(call.previous(), perRow === undefined ? update : mul(update, perRow));
 }
 
 /** The layer with weight ΔW, without its bias. */

@@ -218,37 +218,27 @@ function tasksOf({ name, method, config, targets, copies }: Adapter): number[] {
 }
 
 /** Factors of the tasks before, with their scale in B: s B' = s' B. */
-async function carried({ target, previous, read }: FollowCall<OLoraConfig>): Promise<Record<string, Float32Array>> {
+async function carried(call: FollowCall<OLoraConfig>): Promise<Record<string, Float32Array>> {
+  const { target, previous } = call;
   const config = previous.config as LoraConfig;
   const ratio = scaling(config) / scaleOf(target.config);
-  const { inFeatures, outFeatures } = target.layer;
-  const pairs = previous.states.has(EARLIER_A)
-    ? [
-        [EARLIER_A, EARLIER_B],
-        [A, B],
-      ]
-    : [[A, B]];
-  const read2 = await Promise.all(pairs.map(async ([a, b]) => ({ A: await read(a!), B: await read(b!) })));
-  const joinedB = columnsOf(
-    read2.map(({ B: values }) => values),
-    outFeatures,
-  );
+  const { outFeatures } = target.layer;
+  const read = (names: readonly string[]) =>
+    Promise.all(names.filter((name) => previous.states.has(name)).map((name) => call.read(name)));
+  const joinedB = columnsOf(await read([EARLIER_B, B]), outFeatures);
   return {
-    [EARLIER_A]: rowsOf(
-      read2.map(({ A: values }) => values),
-      inFeatures,
-    ),
+    [EARLIER_A]: rowsOf(await read([EARLIER_A, A])),
     [EARLIER_B]: ratio === 1 ? joinedB : joinedB.map((value) => value * ratio),
   };
 }
 
 /** Matrices one below the other. */
-function rowsOf(matrices: readonly Float32Array[], columns: number): Float32Array {
+function rowsOf(matrices: readonly Float32Array[]): Float32Array {
   const all = new Float32Array(matrices.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const matrix of matrices) {
     all.set(matrix, at);
-    at += Math.floor(matrix.length / columns) * columns;
+    at += matrix.length;
   }
   return all;
 }
@@ -268,19 +258,20 @@ function columnsOf(matrices: readonly Float32Array[], rows: number): Float32Arra
 }
 
 /** All tasks in one pair. */
-async function pack({ config, targets, read, key }: PackCall<OLoraConfig>): Promise<PackedAdapter> {
+async function pack(call: PackCall<OLoraConfig>): Promise<PackedAdapter> {
+  const { config, targets } = call;
   const { earlier, r, tasks } = config;
   const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
   for (const { layer, states } of targets) {
     const { inFeatures, outFeatures } = layer;
-    const values = async (names: readonly string[]) =>
-      Promise.all(names.flatMap((name) => (states.has(name) ? [read(states.get(name)!.name)] : []))).then((all) =>
-        all.map((one) => one!),
+    const read = (names: readonly string[]) =>
+      Promise.all(
+        names.filter((name) => states.has(name)).map(async (name) => (await call.read(states.get(name)!.name))!),
       );
-    const a = rowsOf(await values([EARLIER_A, A]), inFeatures);
-    const b = columnsOf(await values([EARLIER_B, B]), outFeatures);
-    tensors.set(key(layer.name, A), { shape: [a.length / inFeatures, inFeatures], data: a });
-    tensors.set(key(layer.name, B), { shape: [outFeatures, b.length / outFeatures], data: b });
+    const a = rowsOf(await read([EARLIER_A, A]));
+    const b = columnsOf(await read([EARLIER_B, B]), outFeatures);
+    tensors.set(call.key(layer.name, A), { shape: [a.length / inFeatures, inFeatures], data: a });
+    tensors.set(call.key(layer.name, B), { shape: [outFeatures, b.length / outFeatures], data: b });
   }
   if (earlier.length === 0) return { tensors, settings: { o_lora_tasks: tasks } };
   const all = [...earlier, r];

@@ -124,8 +124,9 @@ function checked(
 
 /** However it is trained: LoRA-FA, too. */
 function isLora(adapter: Adapter): adapter is Adapter<LoraConfig> {
-  const { name, file, forward } = adapter.method as Adapter<LoraConfig>["method"];
-  return name === lora.name || (file?.as === lora.name && forward === lora.forward);
+  const { name, file } = adapter.method;
+  const hasItsForward = (adapter.method as object as typeof lora).forward === lora.forward;
+  return name === lora.name || (file?.as === lora.name && hasItsForward);
 }
 
 /** Columns of its update: what a start took from the base has as many again. */

@@ -18,8 +18,16 @@ type Report = (key: string, what: string, more?: Omit<KeyProblem, "key" | "what"
 type Note = (line: string) => void;
 
 const LORA_KEYS = [
-  ...["lora_rank", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "loraplus_lr_ratio"],
-  ...["loraplus_lr_embedding", "pissa_init", "pissa_iter", "pissa_convert"],
+  "lora_rank",
+  "lora_alpha",
+  "lora_dropout",
+  "use_rslora",
+  "use_dora",
+  "loraplus_lr_ratio",
+  "loraplus_lr_embedding",
+  "pissa_init",
+  "pissa_iter",
+  "pissa_convert",
 ];
 const ADAPTER_KEYS = ["lora_target", "additional_target", "peft_config"];
 const FREEZE_KEYS = ["freeze_trainable_layers", "freeze_trainable_modules", "freeze_extra_modules"];

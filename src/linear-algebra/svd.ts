@@ -110,7 +110,8 @@ export function transposed({ rows, columns, data }: Matrix): Float64Array {
   for (let top = 0; top < rows; top += tile) {
     for (let left = 0; left < columns; left += tile) {
       const [bottom, right] = [Math.min(rows, top + tile), Math.min(columns, left + tile)];
-      for (let i = top; i < bottom; i++) for (let j = left; j < right; j++) result[j * rows + i] = data[i * columns + j]!;
+      for (let i = top; i < bottom; i++)
+        for (let j = left; j < right; j++) result[j * rows + i] = data[i * columns + j]!;
     }
   }
   return result;

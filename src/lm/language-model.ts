@@ -112,6 +112,11 @@ export class LanguageModel {
     return virtualTokens(owner === undefined ? [] : [owner]);
   }
 
+  /** Positions that tokens may take while these adapters are on: the model's, less those of virtual tokens. */
+  positionsWith(adapters: readonly string[]): number {
+    return Math.max(0, this.model.maxPositions - this.virtualTokens([adapters]).count);
+  }
+
   /** Runs nothing before `work` is done, whoever asks: graphs read the adapters that are on, gated or not. */
   waitFor(work: Promise<unknown>): void {
     this.#ready = Promise.all([this.#ready, work]);

@@ -150,7 +150,7 @@ function describeCase<C extends object>({ method, tried, rig, facts }: Trial<C>)
   const names = rig.model.layers.map((layer) => layer.name);
   const adapter = attach(rig.model, method, { ...targetsFor(method, names), config });
   const feeds = batchOf(rig, ROWS);
-  const { readAs = method as Method<object> } = facts;
+  const { readAs = method } = facts;
   let bench: Bench;
   let folder: string;
   before(async () => {

@@ -79,7 +79,10 @@ type Three = [number, number, number];
 const GOLDEN = fileURLToPath(new URL("../../../golden", import.meta.url));
 
 /** Declares the tests of a case. */
-export function describePeftCase<C extends object>(method: Method<C>, { folder, unlike = [], attach: as, taken = 0, writtenAs }: PeftCase): void {
+export function describePeftCase<C extends object>(
+  method: Method<C>,
+  { folder, unlike = [], attach: as, taken = 0, writtenAs }: PeftCase,
+): void {
   const [EXACT, GRADIENT, CURVE] = [exact, gradients, curve].map((tolerance) => Math.max(tolerance, taken)) as Three;
   const dir = join(GOLDEN, "peft-methods", folder);
   const expected = () => JSON.parse(readFileSync(join(dir, "expected.json"), "utf8")) as Expected;

@@ -28,7 +28,10 @@ const base = { r: 4, alpha: 10 } as const;
 const cases: readonly MethodCase<LoraConfig>[] = [
   { name: "default", config: base },
   { name: "rsLoRA, dropout", config: { r: 3, alpha: 5, useRslora: true, dropout: 0.25 } },
-  { name: "gaussian start, a rank of its own", config: { ...base, init: "gaussian", rankPattern: { ".*1|embed|[ab]": 2 } } },
+  {
+    name: "gaussian start, a rank of its own",
+    config: { ...base, init: "gaussian", rankPattern: { ".*1|embed|[ab]": 2 } },
+  },
   { name: "nothing zero", config: { ...base, init: "random" }, startsElsewhere: "B A is not zero" },
   { name: "PiSSA", config: { ...base, init: "pissa" }, models: ["mlp"], converts: true },
 ];
@@ -64,7 +67,8 @@ describe("dropout", () => {
   const golden = JSON.parse(readFileSync(file, "utf8")) as Readonly<Record<string, Numbers>> & { readonly p: number };
 
   it("has PEFT's output and derivatives with PEFT's mask", () => {
-    const { layer, parameters: base, forward } = linear("0", 7, 5);
+    const single = linear("0", 7, 5);
+    const { layer, parameters: base } = single;
     const adapter = attach({ parameters: base, layers: [layer] }, dora, {
       targetModules: ["0"],
       config: { r: 4, alpha: 10, dropout: golden.p },
@@ -74,12 +78,18 @@ describe("dropout", () => {
     const [x, mask, dy] = [feed("x"), feed("mask"), feed("dy")];
     const input = mul(x, mul(mask, scalar(graph, 1 / (1 - golden.p))));
     const states: Record<string, Value> = {};
-    const y = forward(
+    const y = single.forward(
       {
         ...tracingOf(graph),
         adapt: (call) =>
           adapterHook([
-            { ...adapter, method: { ...dora, forward: (own) => outputOf(own as Parameters<typeof outputOf>[0], input) } as Method<object> },
+            {
+              ...adapter,
+              method: {
+                ...dora,
+                forward: (own: Parameters<typeof outputOf>[0]) => outputOf(own, input),
+              },
+            },
           ])({
             ...call,
             tracing: {
@@ -99,7 +109,9 @@ describe("dropout", () => {
     const array = ({ shape, data }: Numbers) => ndarray(shape, [...data]);
     const of = (name: string) => golden[`base_model.model.0.${name}`]!;
     const W = of("base_layer.weight");
-    const squares = Array.from({ length: 5 }, (_, i) => W.data.slice(7 * i, 7 * i + 7).reduce((sum, w) => sum + w * w, 0));
+    const squares = Array.from({ length: 5 }, (_, i) =>
+      W.data.slice(7 * i, 7 * i + 7).reduce((sum, w) => sum + w * w, 0),
+    );
     const { outputs } = interpret(graph, {
       x: array(golden["x"]!),
       mask: array(golden["mask"]!),
@@ -119,7 +131,9 @@ describe("dropout", () => {
 
 /** Multiplications of matrices in a training step, and elements that are read and written one by one. */
 function costOf(method: Method<LoraConfig>, config: Partial<LoraConfig>): { products: number; elements: number } {
-  const layers = [896, 896, 4864, 896].map((width, i, widths) => linear(`fc${i}`, width, widths[i + 1] ?? 8, { bias: i === 0 }));
+  const layers = [896, 896, 4864, 896].map((width, i, widths) =>
+    linear(`fc${i}`, width, widths[i + 1] ?? 8, { bias: i === 0 }),
+  );
   const model: Model<{ x: Value }> = {
     parameters: layers.flatMap(({ parameters }) => parameters),
     layers: layers.map(({ layer }) => layer),

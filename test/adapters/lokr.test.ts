@@ -31,10 +31,10 @@ const facts: MethodFacts<LokrConfig> = {
       decomposeFactor > 0 && n % decomposeFactor === 0 ? [decomposeFactor, n / decomposeFactor] : NEAR[n]!;
     const [a, b] = split(layer.outFeatures);
     const [c, d] = split(layer.inFeatures / groups);
-    const left = decomposeBoth && 2 * r < Math.max(a!, c!) ? r * (a! + c!) : a! * c!;
-    if (2 * r >= Math.max(b!, d!)) return left + b! * d! * cells;
-    if (useEffectiveConv2d && layer.kind === "conv2d") return left + r * (r * cells + b! + d!);
-    return left + r * (b! + d! * cells);
+    const left = decomposeBoth && 2 * r < Math.max(a, c) ? r * (a + c) : a * c;
+    if (2 * r >= Math.max(b, d)) return left + b * d * cells;
+    if (useEffectiveConv2d && layer.kind === "conv2d") return left + r * (r * cells + b + d);
+    return left + r * (b + d * cells);
   },
   notInFile: [],
   golden: [],

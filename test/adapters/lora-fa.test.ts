@@ -28,6 +28,6 @@ it("refuses embeddings by name", () => {
   const { layer } = embedding("embed", 13, 5, 1);
   assert.throws(
     () => loraFa.parameters!(layer, configure(loraFa, base)),
-    (error) => error instanceof ConfigError && /^embed: /.test(error.message) && /train nothing/.test(error.message),
+    (error) => error instanceof ConfigError && error.problem.where === "embed" && /train nothing/.test(error.message),
   );
 });

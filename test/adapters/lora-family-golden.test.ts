@@ -46,7 +46,8 @@ describePeftCase(lora, { folder: "pissa", taken: TAKEN, writtenAs: "pissa-conver
 describePeftCase(lora, { folder: "pissa-patterns", taken: TAKEN, writtenAs: "pissa-patterns-converted" });
 describePeftCase(lora, { folder: "pissa-gpt2", taken: TAKEN, writtenAs: "pissa-gpt2-converted" });
 describePeftCase(lora, { folder: "olora", taken: TAKEN, writtenAs: "olora-converted" });
-for (const folder of ["pissa-converted", "pissa-niter-converted", "olora-converted"]) describePeftCase(lora, { folder });
+for (const folder of ["pissa-converted", "pissa-niter-converted", "olora-converted"])
+  describePeftCase(lora, { folder });
 for (const folder of ["loftq", "loftq-5", "loftq-8-bit"]) describePeftCase(lora, { folder, taken: TAKEN });
 
 async function tensorOf(folder: string, name: string): Promise<Float32Array> {
@@ -62,7 +63,8 @@ function product(B: Float32Array, A: Float32Array, r: number, s: number): Float6
   const [out, width] = [B.length / r, A.length / r];
   const BA = new Float64Array(out * width);
   for (let i = 0; i < out; i++) {
-    for (let k = 0; k < r; k++) for (let j = 0; j < width; j++) BA[i * width + j]! += s * B[i * r + k]! * A[k * width + j]!;
+    for (let k = 0; k < r; k++)
+      for (let j = 0; j < width; j++) BA[i * width + j]! += s * B[i * r + k]! * A[k * width + j]!;
   }
   return BA;
 }
@@ -139,7 +141,11 @@ describe("starts", () => {
       const found = await taken(init);
       return Math.hypot(...found.map((value, i) => value - exact[i]!)) / Math.hypot(...exact);
     };
-    const [few, some, many] = [await error("pissa_niter_0"), await error("pissa_niter_4"), await error("pissa_niter_400")];
+    const [few, some, many] = [
+      await error("pissa_niter_0"),
+      await error("pissa_niter_4"),
+      await error("pissa_niter_400"),
+    ];
     assert.ok(few > some && some > many && many < 1e-3, `${few} ${some} ${many}`);
   });
 });

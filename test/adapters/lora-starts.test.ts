@@ -133,7 +133,10 @@ describe("adapters that took a part of the base", () => {
         const mixed = await addWeightedAdapter(device, [one, other], [0.5, -2], { name, combinationType });
         for (const [i, target] of mixed.targets.entries()) {
           const want = await weightedUpdate(device, [one.targets[i]!, other.targets[i]!], [0.5, -2]);
-          const [A, B] = [await valuesOf(device, target, "lora_A.weight"), await valuesOf(device, target, "lora_B.weight")];
+          const [A, B] = [
+            await valuesOf(device, target, "lora_A.weight"),
+            await valuesOf(device, target, "lora_B.weight"),
+          ];
           const got = product(B, A, target.config.r, scaling(target.config));
           assert.ok(distance([...got], [...want]) < 1e-5, name);
         }
@@ -146,7 +149,10 @@ describe("adapters that took a part of the base", () => {
       const pissa = await make("pissa", { r: 4, init: "pissa" });
       await assert.rejects(hotswapAdapter(device, plain, pissa), /fc1 has what the start "pissa" took from the base/);
       const sized = await make("sized", { r: 4 }, dora);
-      await assert.rejects(hotswapAdapter(device, plain, sized), /only LoRA adapters can be swapped: got dora into lora/);
+      await assert.rejects(
+        hotswapAdapter(device, plain, sized),
+        /only LoRA adapters can be swapped: got dora into lora/,
+      );
       await assert.rejects(addWeightedAdapter(device, [sized], [1], { name: "m" }), /only LoRA adapters can be mixed/);
     }));
 
@@ -156,7 +162,10 @@ describe("adapters that took a part of the base", () => {
       const sized = await make("sized", { r: 2, alpha: 5 }, dora);
       const both = await logitsOf(device, rig, x, [one, sized]);
       const turned = await logitsOf(device, rig, x, [sized, one]);
-      assert.ok(distance([...(both.data as Float32Array)], [...(turned.data as Float32Array)]) > 1e-3, "the order counts");
+      assert.ok(
+        distance([...(both.data as Float32Array)], [...(turned.data as Float32Array)]) > 1e-3,
+        "the order counts",
+      );
     }));
 });
 
@@ -164,7 +173,8 @@ function product(B: Float32Array, A: Float32Array, r: number, s: number): Float6
   const [out, width] = [B.length / r, A.length / r];
   const BA = new Float64Array(out * width);
   for (let i = 0; i < out; i++) {
-    for (let k = 0; k < r; k++) for (let j = 0; j < width; j++) BA[i * width + j]! += s * B[i * r + k]! * A[k * width + j]!;
+    for (let k = 0; k < r; k++)
+      for (let j = 0; j < width; j++) BA[i * width + j]! += s * B[i * r + k]! * A[k * width + j]!;
   }
   return BA;
 }
@@ -178,7 +188,10 @@ async function weightedUpdate(
   for (const [i, target] of targets.entries()) {
     const { config, states } = target;
     const s = weights[i]! * scaling(config);
-    const parts = [["lora_B.weight", "lora_A.weight", s] as const, ["initial_B.weight", "initial_A.weight", -s] as const];
+    const parts = [
+      ["lora_B.weight", "lora_A.weight", s] as const,
+      ["initial_B.weight", "initial_A.weight", -s] as const,
+    ];
     for (const [b, a, factor] of parts) {
       if (!states.has(a)) continue;
       const BA = product(await valuesOf(device, target, b), await valuesOf(device, target, a), config.r, factor);
@@ -192,7 +205,10 @@ describe("what starts cannot do", () => {
   it("is said with the layer and the setting", async () => {
     const conv = conv2d("conv", 3, 4, [2, 2]);
     const on = (init: LoraConfig["init"]) =>
-      attach({ parameters: conv.parameters, layers: [conv.layer] }, lora, { targetModules: ["conv"], config: { init } });
+      attach({ parameters: conv.parameters, layers: [conv.layer] }, lora, {
+        targetModules: ["conv"],
+        config: { init },
+      });
     for (const init of ["pissa", "olora", "loftq", "orthogonal"] as const) {
       assert.throws(() => on(init), new RegExp(`conv: the start "${init}" is not defined on a convolution`));
     }
@@ -201,7 +217,11 @@ describe("what starts cannot do", () => {
     try {
       await scatterParameters(device, parameters);
       const start = (config: Partial<LoraConfig>) =>
-        initializeAdapter(device, attach({ parameters, layers: [layer] }, lora, { targetModules: ["small"], config }), 1);
+        initializeAdapter(
+          device,
+          attach({ parameters, layers: [layer] }, lora, { targetModules: ["small"], config }),
+          1,
+        );
       await assert.rejects(start({ r: 4, init: "pissa" }), /small: the start "pissa" has no rank 4 here: .*at most 3/);
       await assert.rejects(start({ r: 2, alpha: -1, init: "pissa" }), /needs alpha > 0/);
     } finally {
@@ -211,11 +231,14 @@ describe("what starts cannot do", () => {
 
   it("is said of settings together", () => {
     const refused = (config: object, message: RegExp) =>
-      assert.throws(() => configure(lora, config as Partial<LoraConfig>), (error) => {
-        assert.ok(error instanceof ConfigError);
-        assert.match(error.message, message);
-        return true;
-      });
+      assert.throws(
+        () => configure(lora, config as Partial<LoraConfig>),
+        (error) => {
+          assert.ok(error instanceof ConfigError);
+          assert.match(error.message, message);
+          return true;
+        },
+      );
     refused({ init: "orthogonal", r: 3 }, /needs an even rank, and r is 3/);
     refused({ init: "pissa", loraBias: true }, /loraBias is true with the pissa start/);
     refused({ init: "pissa_niter_x" }, /init is "pissa_niter_x", not one of kaiming, .*pissa/);

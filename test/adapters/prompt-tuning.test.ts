@@ -9,6 +9,8 @@ import { openSafetensors } from "../../src/formats/safetensors/index.ts";
 import { AutoModelForCausalLM, type CausalLMModel } from "../../src/lm/causal-lm-model.ts";
 import { adaptable } from "../../src/lm/peft-config.ts";
 import { getPeftModel, PeftModel } from "../../src/lm/peft-model.ts";
+import { countElements } from "../../src/nn/module.ts";
+import { gpt3 } from "./bottleneck-contract.ts";
 import { describeLeftPadded, describePromptCase } from "./prompt-cases.ts";
 import { describeVirtualTokens } from "./virtual-contract.ts";
 
@@ -116,4 +118,9 @@ it("reads its text with the tokenizer of the model", async () => {
   }
   assert.equal((base.language.adapter("default").config as PromptTuningConfig).tokenizerNameOrPath, "bundled/model");
   await base.dispose();
+});
+
+it("has as many parameters as Hu et al. 2021 count for PrefixEmbed on GPT-3 (Table 15)", () => {
+  const adapter = attach(gpt3(), promptTuning, { config: { numVirtualTokens: 256 + 8 } });
+  assert.equal(countElements(adapter.parameters), 3_244_032);
 });

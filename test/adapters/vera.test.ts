@@ -48,7 +48,7 @@ it("draws the matrices that PEFT draws from the key, bit for bit", async () => {
     new URL("../../../golden/peft-methods/vera-key/expected.safetensors", import.meta.url).pathname,
   );
   // The largest input and output of that model's targets are both 28: of two layers.
-  const started = (await vera.startShared!({
+  const started = await vera.startShared!({
     config: { ...config, r: 5, projectionPrngKey: 11, saveProjection: false, dropout: 0, init: true },
     layers: [mlpRig().model.layers[0]!, mlpRig().model.layers[1]!].map((layer, i) => ({
       ...layer,
@@ -59,9 +59,9 @@ it("draws the matrices that PEFT draws from the key, bit for bit", async () => {
     random: () => {
       throw new Error("not asked for");
     },
-  }))!;
+  });
   for (const name of ["vera_A", "vera_B"]) {
-    assert.deepEqual(started[name], await file.readFloat32(`projection.${name}`), name);
+    assert.deepEqual(started![name], await file.readFloat32(`projection.${name}`), name);
   }
   await file.close();
 });

@@ -158,6 +158,15 @@ export function describeVirtualTokens({ name, config, isEncoded = false }: Virtu
         assert.ok((await file("resumed")).equals(await file("whole")));
       });
 
+      it("is evaluated as forward computes its loss", async () => {
+        const model = peft();
+        const inputIds = [[5, 9, 2, 30, 7]];
+        const { loss } = await model.forward({ inputIds, labels: inputIds });
+        const evalDataset = [{ inputIds: inputIds[0]! }];
+        const { evalLoss } = await new Trainer({ model, trainDataset: evalDataset, evalDataset }).evaluate();
+        assert.ok(Math.abs(evalLoss / loss! - 1) < ROUNDING, `${evalLoss}, not ${loss!}`);
+      });
+
       it("takes the same steps with gradient checkpointing", async () => {
         const plain = await train(base, config, join(dir, "plain"));
         const again = await train(base, { ...config }, join(dir, "again"), undefined, true);

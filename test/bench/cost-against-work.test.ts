@@ -16,7 +16,7 @@ import {
 /** A model whose cost is known: 1 s and 2 GB for the vocabulary, and so much for a layer and a token. */
 function known(layers: number, tokens: number, r: number, batch: number): Point {
   const work = layers * tokens * batch;
-  return { ...{ layers, tokens, r, batch }, step_s: 1 + work / 1000, tokens_per_s: 1, peak_rss_gb: 2 + work / 4000 };
+  return { layers, tokens, r, batch, step_s: 1 + work / 1000, tokens_per_s: 1, peak_rss_gb: 2 + work / 4000 };
 }
 
 const points = new Map(workOf(FULL).map((work) => [keyOf(work), known(work.layers, work.tokens, work.r, work.batch)]));

@@ -116,7 +116,11 @@ it("finds many vectors of a larger matrix", () => {
   const turned = { rows: 131, columns: 203, data: transposed(matrix) };
   for (const [i, u] of left.entries()) {
     const column = Float64Array.from({ length: 131 }, (_, j) => dot(turned.data.subarray(j * 203, (j + 1) * 203), u));
-    close(column, right[i]!.map((value) => value * values[i]!), 1e-11 * values[0]!);
+    close(
+      column,
+      right[i]!.map((value) => value * values[i]!),
+      1e-11 * values[0]!,
+    );
   }
   const all = singularValues(turned);
   close(all.slice(0, 60), values, 1e-11 * values[0]!);

@@ -279,7 +279,8 @@ async function countTransfers(): Promise<unknown> {
   const { onnx, updates, outputs } = lower(graph, { device: "webgpu" });
 
   const engine = await Engine.open({ device: "webgpu", threads: 0 });
-  for (const name of ["w", "m"]) engine.write(name, { dtype: "float32", shape: [3], data: Float32Array.of(1, 2, 3) });
+  for (const name of ["w", "m"])
+    await engine.write(name, { dtype: "float32", shape: [3], data: Float32Array.of(1, 2, 3) });
   const executable = await engine.compile({
     model: encodeModel(onnx),
     states: ["w", "m"].map((name) => ({ name, dtype: "float32", shape: [3], dims: [3] })),

@@ -194,7 +194,6 @@ const CASES: Record<string, Case> = {
   },
   "gradients that are made of other parameters": { method: entangled, optimizers: [DECAYING] },
   "SGD with momentum": { optimizers: [sgd({ momentum: 0.9, weightDecay: 0.01 })] },
-  "SGD with Nesterov's momentum": { optimizers: [sgd({ momentum: 0.8, nesterov: true })] },
 };
 
 suite("steps with and without paging are the same", () => {

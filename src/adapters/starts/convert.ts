@@ -12,14 +12,14 @@ type Tensors = Map<string, { readonly shape: readonly number[]; readonly data: F
 
 /** @returns undefined if no layer's start took anything */
 export async function convertStarts<C extends LoraConfig>(call: PackCall<C>): Promise<PackedAdapter | undefined> {
-  const { config, targets, key } = call;
+  const { config, targets } = call;
   if (!targets.some(({ states }) => states.has("initial_A.weight"))) return undefined;
   const tensors: Tensors = new Map();
   for (const target of targets) {
     for (const [parameter, spec] of target.states) {
       if (spec.derived === true) continue;
       const data = (await call.read(spec.name))!;
-      const name = key(target.layer.name, parameter);
+      const name = call.key(target.layer.name, parameter);
       const doubled = await doubledFactor(call, target, parameter, spec.shape, data);
       tensors.set(name, doubled ?? { shape: spec.shape, data });
     }
@@ -43,7 +43,7 @@ function times(pattern: Readonly<Record<string, number>>, factor: number): Recor
 
 /** A with A₀ below it, B with −B₀ beside it, or zeros where nothing was taken; undefined for other parameters. */
 async function doubledFactor<C extends LoraConfig>(
-  { read }: PackCall<C>,
+  call: PackCall<C>,
   { states }: AdaptedLayer<C>,
   parameter: string,
   shape: readonly number[],
@@ -52,7 +52,7 @@ async function doubledFactor<C extends LoraConfig>(
   const isA = parameter === "lora_A.weight" || parameter === "lora_embedding_A";
   if (!isA && parameter !== "lora_B.weight" && parameter !== "lora_embedding_B") return undefined;
   const initial = states.get(isA ? "initial_A.weight" : "initial_B.weight");
-  const taken = initial === undefined ? new Float32Array(data.length) : (await read(initial.name))!;
+  const taken = initial === undefined ? new Float32Array(data.length) : (await call.read(initial.name))!;
   const both = new Float32Array(2 * data.length);
   if (isA) {
     both.set(data);

@@ -11,12 +11,15 @@ export const orthogonal: LoraStart = {
   ...DEFAULT_DRAWS,
   name: "orthogonal",
   about: "A and B random with B A = 0; the rank is even",
-  factors({ layer: { inFeatures, outFeatures }, config: { r }, random }) {
-    const draw = random("lora_A.weight");
+  factors(call) {
+    const { layer, config } = call;
+    const { inFeatures, outFeatures } = layer;
+    const { r } = config;
+    const draw = call.random("lora_A.weight");
     const normals = (length: number, from: Random) => Float64Array.from({ length }, () => from.normal());
     const { Q } = qr(Array.from({ length: r }, () => normals(r, draw)));
     const [odd, even] = [Q.filter((_, i) => i % 2 === 0), Q.filter((_, i) => i % 2 === 1)];
-    const drawB = random("lora_B.weight");
+    const drawB = call.random("lora_B.weight");
     const A = new Float32Array(r * inFeatures);
     for (let i = 0; i < inFeatures; i++) {
       const column = combine(odd, normals(r / 2, draw));

@@ -5,8 +5,9 @@
 import { generate } from "../../lm/generate.ts";
 import { LanguageModel } from "../../lm/language-model.ts";
 import type { CausalLm } from "../../models/causal-lm.ts";
-import { countElements } from "../../nn/module.ts";
-import { storedModel } from "../../quant/index.ts";
+import { elementBytes } from "../../ir/dtype.ts";
+import { sizeOfShape } from "../../ir/ndarray.ts";
+import { storedModel, type StoredParameters } from "../../quant/index.ts";
 import { Random } from "../../random.ts";
 import { ortDevice } from "../../runtime/node/device-node.ts";
 import { peakBytes } from "../../runtime/node/process-memory-node.ts";
@@ -14,7 +15,7 @@ import { table } from "../terminal/table.ts";
 import { memoryBandwidth } from "./memory-bandwidth.ts";
 import { mapWeights, withRandomWeights } from "./random-weights.ts";
 import { modelOfShape } from "./shapes.ts";
-import { storedAs } from "./storages.ts";
+import { storedAs, weightsName } from "./storages.ts";
 
 const FLOAT32 = Float32Array.BYTES_PER_ELEMENT;
 const GB = 1e9;
@@ -60,7 +61,7 @@ export async function benchGenerate(options: BenchGenerateOptions, signal: Abort
   const { shape, layers, promptTokens, newTokens, threads } = options;
   const model = modelOfShape(shape, layers);
   const stored = storedAs(model, options.storage);
-  const name = `${shape.toLowerCase()}-${model.blocks}-${options.storage}`;
+  const name = weightsName(shape, model, options.storage);
   return withRandomWeights(model, { name, keep: options.keep === true, stored, signal }, async (path) => {
     const device = await ortDevice({ threads });
     try {
@@ -76,7 +77,7 @@ export async function benchGenerate(options: BenchGenerateOptions, signal: Abort
       await language.dispose();
       const bandwidth = await memoryBandwidth(device);
       const decoded = (1000 * (newTokens - 1)) / decodeMs;
-      const weightBytes = readParameters(model) * FLOAT32;
+      const weightBytes = readBytes(model, stored);
       const cacheBytes = 2 * model.blocks * model.kvHeads * model.headDim * (promptTokens + newTokens / 2) * FLOAT32;
       const read = decoded * (weightBytes + cacheBytes);
       return {
@@ -123,13 +124,18 @@ export async function runBenchGenerate(options: BenchGenerateOptions, signal: Ab
   process.stdout.write(`${table(rows, { align: ["left", "left"] })}\n`);
 }
 
-/** Elements that one token needs: of the embedding's table one row, unless the head has that table. */
-function readParameters({ parameters, layers, tied, hiddenSize }: CausalLm): number {
+/** What one token needs: of the embedding's table one row, unless the head has that table. */
+function readBytes({ parameters, layers, tied }: CausalLm, stored: StoredParameters): number {
   const shared = new Set(Object.values(tied));
-  const looked = layers.flatMap((layer) =>
-    layer.kind === "embedding" && !shared.has(layer.weight) ? [layer.weight] : [],
+  const looked = new Set(
+    layers.flatMap((layer) => (layer.kind === "embedding" && !shared.has(layer.weight) ? [layer.weight] : [])),
   );
-  return countElements(parameters.filter(({ name }) => !looked.includes(name))) + looked.length * hiddenSize;
+  return parameters.reduce((sum, { name, shape }) => {
+    const weight = stored.get(name);
+    const tensors = weight?.storage.tensors(shape, weight.options) ?? [{ dtype: "float32" as const, shape }];
+    const bytes = tensors.reduce((all, tensor) => all + elementBytes(tensor.dtype) * sizeOfShape(tensor.shape), 0);
+    return sum + (looked.has(name) ? bytes / shape[0]! : bytes);
+  }, 0);
 }
 
 function rounded(value: number, digits: number): number {

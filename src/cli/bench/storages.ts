@@ -8,6 +8,11 @@ import type { StoredParameters, WeightStorage } from "../../quant/stored-model.t
 
 export const BENCH_STORAGES: readonly string[] = STORAGES.map(({ name }) => name);
 
+/** Name of the file of a model's random weights, without its ending. */
+export function weightsName(shape: string, { blocks }: CausalLm, storage: string): string {
+  return `${shape.toLowerCase()}-${blocks}${storage === float32.name ? "" : `-${storage}`}`;
+}
+
 /**
  * The matrices of the model. The table of the vocabulary is half of a small model: it is stored as the others are, where
  * its rows are as good on their own, and in 16 bits with the storages that are narrower than 8.

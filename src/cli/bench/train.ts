@@ -18,7 +18,7 @@ import { LmStepper } from "../../train/lm-stepper.ts";
 import { table } from "../terminal/table.ts";
 import { mapWeights, withRandomWeights } from "./random-weights.ts";
 import { modelOfShape } from "./shapes.ts";
-import { storedAs } from "./storages.ts";
+import { storedAs, weightsName } from "./storages.ts";
 
 /** Steps before those that are timed: pages are read, memory is mapped. */
 const WARM_UP = 2;
@@ -72,7 +72,7 @@ export async function benchTrain(options: BenchTrainOptions, signal: AbortSignal
   const model = modelOfShape(shape, layers);
   const supervised = Math.max(1, tokens - Math.floor(tokens * (1 - options.supervised)));
   const stored = storedAs(model, storage);
-  const name = `${shape.toLowerCase()}-${model.blocks}-${storage}`;
+  const name = weightsName(shape, model, storage);
   return withRandomWeights(model, { name, keep: options.keep === true, stored, signal }, async (path) => {
     const device = await ortDevice({ threads });
     try {

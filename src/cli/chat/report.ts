@@ -28,7 +28,7 @@ export function speedLine(answer: Answer): string {
   );
 }
 
-/** What a person would otherwise wonder about. */
+/** What a person would otherwise wonder about. @param maxPositions those that tokens may take */
 export function remarks({ reason, forgottenTurns }: Answer, maxPositions: number): string[] {
   const lines: string[] = [];
   if (forgottenTurns > 0) {

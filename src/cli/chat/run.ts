@@ -55,7 +55,7 @@ async function answerAll(
       ...(json ? {} : { onText: (text: string) => void output.write(text) }),
     });
     output.write(json ? `${jsonLine(question, active, given)}\n` : "\n");
-    for (const remark of remarks(given, model.language.model.maxPositions)) say(remark);
+    for (const remark of remarks(given, model.language.positionsWith(active))) say(remark);
     if (!json) say(speedLine(given));
     if (signal.aborted) throw new Interrupted();
   };
@@ -119,7 +119,7 @@ async function talk(chat: LoadedChat, { input, output, errors }: ChatStreams): P
       answering = undefined;
       if (answer === "") continue;
       output.write("\n");
-      for (const remark of remarks(answer, model.language.model.maxPositions)) say(remark);
+      for (const remark of remarks(answer, model.language.positionsWith(session.active))) say(remark);
       say(`${speedLine(answer)}\n`);
     }
   } finally {

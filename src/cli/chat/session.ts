@@ -122,7 +122,7 @@ export class ChatSession {
     const turn = await this.#conversation.generate([...ids], this.#active, {
       ...generation,
       // Beyond its positions a model talks nonsense: the conversation says so instead.
-      maxContext: language.model.maxPositions,
+      maxContext: language.positionsWith(this.#active),
       stopIds,
       seed: (generation.seed ?? 0) + this.#asked++,
       ...(signal === undefined ? {} : { signal }),
@@ -166,7 +166,7 @@ export class ChatSession {
   /** The question after as many of the last turns as there is room for. */
   async #fitting(template: ChatTemplate, question: string): Promise<readonly number[]> {
     const { language, tokenizer, enableThinking, generation = {} } = this.#options;
-    const { maxPositions } = language.model;
+    const maxPositions = language.positionsWith(this.#active);
     const wanted = Math.min(generation.maxNewTokens ?? Infinity, Math.floor(maxPositions * FREE_FOR_ANSWER));
     for (;;) {
       const messages: Message[] = [
@@ -189,7 +189,7 @@ export class ChatSession {
   }
 
   #checkFits(tokens: number): void {
-    const { maxPositions } = this.#options.language.model;
+    const maxPositions = this.#options.language.positionsWith(this.#active);
     if (tokens <= maxPositions) return;
     throw new DataError({
       where: "chat",

@@ -73,7 +73,7 @@ export async function measureCell(
       const row = history.findLast((one) => isEvalRow(one));
       if (row === undefined) throw new DataError({ where: "base", what: "nothing was evaluated" });
       after = {
-        task: evaluationOf(row["eval_loss"]!),
+        task: evaluationOf(row["eval_loss"]),
         pretraining: await forgotten(trainable, forgetting, tokenizer),
       };
       positions = watch.tokens + virtualTokens(trainable.adapters).count * budget.rows;

@@ -74,7 +74,13 @@ export async function writeReports(
   const made = { ...machine(config), ...software };
   const title = basename(path).replace(/\.\w+$/, "");
   const report = {
-    ...{ title, model: config.modelNameOrPath, data, seeds, budget, rows, notes },
+    title,
+    model: config.modelNameOrPath,
+    data,
+    seeds,
+    budget,
+    rows,
+    notes,
     evaluated: config.evalDataset === null ? `${config.valSize} of it, held back` : names(config.evalDataset),
     pretraining: forgetting === undefined ? undefined : names(forgetting.dataset),
     machine: `${made.cpu}, ${made.cores} cores, ${config.threads ?? made.cores} threads; lowrank ${software["lowrank"]}, ONNX Runtime ${software["onnxruntime-node"]}, Node ${software["node"]}`,

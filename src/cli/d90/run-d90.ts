@@ -142,7 +142,11 @@ async function train({ path, overrides, config, signal }: Runs, name: string, mo
       [
         ...overrides,
         ...more,
-        ...["do_eval=true", "eval_strategy=no", "eval_on_start=true", "plot_loss=false", "report_to=none"],
+        "do_eval=true",
+        "eval_strategy=no",
+        "eval_on_start=true",
+        "plot_loss=false",
+        "report_to=none",
         `overwrite_output_dir=${isFinished}`,
         `output_dir=${JSON.stringify(dir)}`,
       ],

@@ -41,6 +41,8 @@ export interface AdapterFacts {
   readonly r: number | null;
   readonly lora_alpha: number | null;
   readonly use_rslora: boolean;
+  /** Places of each example that prompts and prefixes take. */
+  readonly num_virtual_tokens: number | null;
   readonly rank_pattern: Readonly<Record<string, number>>;
   readonly alpha_pattern: Readonly<Record<string, number>>;
   readonly target_modules: JsonValue;
@@ -95,6 +97,7 @@ export async function adapterFacts(path: string, dir: string, base?: string): Pr
       r: settings.r ?? null,
       lora_alpha: settings.alpha ?? null,
       use_rslora: settings.useRslora,
+      num_virtual_tokens: file.number("num_virtual_tokens") ?? null,
       rank_pattern: settings.rankPattern,
       alpha_pattern: settings.alphaPattern,
       target_modules: targets,
@@ -295,7 +298,9 @@ function warningsOf(
       `init_lora_weights is ${init}: sizes are those of B A with what the start took from the base, which loading finds again`,
     );
   } else if (/^loftq/i.test(init)) {
-    warnings.push("init_lora_weights is loftq: it is for the base's weights after quantisation, which loading makes again");
+    warnings.push(
+      "init_lora_weights is loftq: it is for the base's weights after quantisation, which loading makes again",
+    );
   } else if (/^(corda|lora_ga)/i.test(init)) {
     warnings.push(`init_lora_weights is ${init}: it is for a base whose weights that start has changed`);
   }

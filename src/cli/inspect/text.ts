@@ -125,6 +125,9 @@ export function adapterText(facts: AdapterFacts, everything: boolean, run?: stri
     ...(run === undefined ? [] : [["folder", run] as [string, string]]),
     ["base", `${facts.base_model_name_or_path ?? "not said"}${facts.revision === null ? "" : ` at ${facts.revision}`}`],
     ["method", `${facts.peft_type}${facts.task_type === null ? "" : `, ${facts.task_type}`}`],
+    ...(facts.num_virtual_tokens === null
+      ? []
+      : [["virtual tokens", `${facts.num_virtual_tokens}, places that each example gives to it`] as [string, string]]),
     ...(isLora
       ? [
           [

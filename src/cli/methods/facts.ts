@@ -49,8 +49,10 @@ export function allMethodFacts(model: CausalLm): MethodFacts[] {
 }
 
 function methodFacts(method: Method<object>, model: CausalLm): MethodFacts {
-  const { name, about, source, file, merged, forward, sequence, unmergeable } = method;
-  const mergeable = merged !== undefined || (forward === undefined && sequence === undefined);
+  const { name, about, source, file, unmergeable } = method;
+  // What neither computes in layers nor changes the sequence is copies, which take the place of the base's parameters.
+  const isCopies = method.forward === undefined && method.sequence === undefined;
+  const mergeable = method.merged !== undefined || isCopies;
   return {
     name,
     summary: about,

@@ -140,7 +140,6 @@ export const MODEL = {
     null,
     "stretches positions to rows of cutoff_len tokens, where the model was made for fewer",
   ),
-  shift_attn: honoured(bool, false, "LongLoRA: while training tokens attend within groups, a quarter of a row long"),
   mixture_of_depths: refused(maybe(text), null, "layers that tokens can skip", "not there yet", "remove the line"),
   moe_aux_loss_coef: refused(maybe(float()), null, "loss of a router", "there are no mixtures of experts yet"),
   resize_vocab: refused(bool, false, "resizes the embedding", VOCABULARY, VOCABULARY_HINT),

@@ -36,6 +36,11 @@ export const TRAINING = {
   gradient_accumulation_steps: honoured(int({ min: 1 }), 1, "batches whose gradients make one step"),
   num_train_epochs: honoured(float({ above: 0 }), 3, "passes over the data"),
   max_steps: honoured(limit, -1, "steps; -1: as many as the epochs have"),
+  shift_attn: honoured(
+    bool,
+    false,
+    "LongLoRA's attention: while training tokens attend within groups, a quarter of a row long",
+  ),
   learning_rate: honoured(float({ min: 0 }), 5e-5, "largest learning rate"),
   lr_scheduler_type: honoured(
     choice(SCHEDULES, {

@@ -7,8 +7,9 @@ import { open, readdir, readFile, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
+import { ENTRIES } from "../../config/keys.ts";
 import type { RunConfig } from "../../config/read.ts";
-import { formatRunConfig } from "../../config/write.ts";
+import { idleKeys } from "../../config/rules.ts";
 import type { OpenedDatasets } from "../../data/datasets/open.ts";
 import { DataError } from "../../errors.ts";
 import { RESULT_FORMAT } from "./result.ts";
@@ -60,12 +61,23 @@ export interface IdentityParts {
 
 /** `CONFIGURATION-CODE`, both in hexadecimal digits. */
 export function identityOfJob({ config, forgetting, hashes, code, more }: IdentityParts): string {
-  const settings = [config, ...(forgetting === undefined ? [] : [forgetting])].map((one) =>
-    // Where results go does not change them.
-    formatRunConfig({ ...one, outputDir: "" }),
-  );
+  const settings = [config, ...(forgetting === undefined ? [] : [forgetting])].map(saidBy);
   const text = JSON.stringify([RESULT_FORMAT, settings, hashes, more]);
   return `${createHash("sha256").update(text).digest("hex").slice(0, 32)}-${code}`;
+}
+
+/**
+ * Keys whose value is not the default: a key that comes to be later is not another configuration. Where results go does not
+ * change them.
+ */
+function saidBy(config: RunConfig): readonly (readonly [string, unknown])[] {
+  const idle = idleKeys(config.finetuningType);
+  const values = new Map<string, unknown>(Object.entries(config));
+  return ENTRIES.flatMap(({ name, camel, key }) => {
+    const value = values.get(camel);
+    const isSaid = key.status === "honoured" && key.secret !== true && name !== "output_dir" && !idle.includes(name);
+    return isSaid && JSON.stringify(value) !== JSON.stringify(key.byDefault) ? [[name, value] as const] : [];
+  });
 }
 
 async function hashOf(path: string): Promise<Buffer> {

@@ -46,9 +46,17 @@ export function reportMarkdown(report: Report): string {
 
 function tableOf(rows: readonly Row[], hasPretraining: boolean): string {
   const header = [
-    ...["method", "storage", "learning rate", "trainable", "saved", "train loss", "task ppl before", "after"],
+    "method",
+    "storage",
+    "learning rate",
+    "trainable",
+    "saved",
+    "train loss",
+    "task ppl before",
+    "after",
     ...(hasPretraining ? ["pretraining ppl before", "after"] : []),
-    ...["tokens/s", "peak memory"],
+    "tokens/s",
+    "peak memory",
   ];
   const lines = rows.map((row) => [
     row.cell,

@@ -7,6 +7,7 @@ import { isItem, OVERRIDES, readOverride, readTree, type TreeItem } from "../../
 import { FINETUNING_TYPES, trainsAdapter } from "../../config/methods.ts";
 import { readConfigText, type RunConfig } from "../../config/read.ts";
 import { idleKeys } from "../../config/rules.ts";
+import { storageSettings } from "../../config/storage.ts";
 import { combine, type Item, settle, type Verb } from "../../config/settings.ts";
 import { ConfigError, type Problem } from "../../errors.ts";
 import { nearest } from "../../nearest.ts";
@@ -280,7 +281,7 @@ class Reader {
           known.cells.push(variant.name);
           found.set(key, known);
         }
-        const name = storage?.name ?? storageIn(config);
+        const name = storage?.name ?? storageSettings(config).storage ?? DEFAULT_STORAGE;
         cells.push({ id: `${variant.name}-${name}`, name: variant.name, storage: name, config });
       }
     }
@@ -306,7 +307,10 @@ class Reader {
       const what = "there is no such storage in this comparison";
       this.problems.push({
         where: `${variant.where}: storages (cell ${variant.name})`,
-        ...{ what, got: name, expected: names.join(", "), hint: `the nearest one is ${nearest(name, names)}` },
+        what,
+        got: name,
+        expected: names.join(", "),
+        hint: `the nearest one is ${nearest(name, names)}`,
       });
       return [];
     });
@@ -377,12 +381,6 @@ class Reader {
 function namesIn(value: unknown): readonly string[] | undefined {
   if (typeof value === "string") return value.split(",").map((name) => name.trim());
   return Array.isArray(value) ? value.map(String) : undefined;
-}
-
-/** As the keys of a run say it. */
-function storageIn(config: RunConfig): string {
-  const { storage } = config as RunConfig & { readonly storage?: unknown };
-  return typeof storage === "string" ? storage : DEFAULT_STORAGE;
 }
 
 function shown(item: Item): string {

@@ -36,7 +36,7 @@ export interface D90Result {
  * @throws ConfigError if training every weight does not make the loss less
  */
 export async function findD90(options: D90Options): Promise<D90Result> {
-  const { base, full, measure, maxD, minD = 1, share = 0.9 } = options;
+  const { base, full, maxD, minD = 1, share = 0.9 } = options;
   if (!(full < base)) {
     throw new ConfigError({
       where: "d90",
@@ -48,7 +48,7 @@ export async function findD90(options: D90Options): Promise<D90Result> {
   const tried: { d: number; loss: number; gain: number }[] = [];
   const isEnough = async (exponent: number) => {
     const d = 2 ** exponent;
-    const loss = await measure(d);
+    const loss = await options.measure(d);
     const gain = gainOf(loss, { base, full });
     tried.push({ d, loss, gain });
     return gain >= share;

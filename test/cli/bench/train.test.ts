@@ -54,6 +54,17 @@ test("checkpointing changes nothing but the report's own word for it; the weight
   assert.ok(Math.abs(checkpointed.loss[1] - plain.loss[1]) < 1e-4);
 });
 
+test("frozen weights in int8 give nearly the loss of float32, and are a file of their own", async () => {
+  const { signal } = new AbortController();
+  const plain = await benchTrain(OPTIONS, signal);
+  const integer = await benchTrain({ ...OPTIONS, storage: "int8", keep: true }, signal);
+  assert.ok(readdirSync(join(folder, "bench")).includes("smollm2-135m-1-int8.safetensors"));
+  assert.equal(integer.storage, "int8");
+  assert.notEqual(integer.loss[0], plain.loss[0]);
+  // Of losses near ln V: as far as rounding moves a model of one layer.
+  plain.loss.forEach((loss, i) => assert.ok(Math.abs(integer.loss[i]! / loss - 1) < 0.005, integer.loss.join()));
+});
+
 test("a run that is stopped leaves no file", async () => {
   rmSync(join(folder, "bench"), { recursive: true, force: true });
   const reason = new Error("stopped");

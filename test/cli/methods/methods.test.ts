@@ -45,10 +45,11 @@ test("elements are counted by hand", () => {
 });
 
 test("says what can be merged, and what is PEFT's", () => {
-  for (const { name, merged, forward, sequence, unmergeable } of METHODS) {
+  for (const method of METHODS) {
+    const { name } = method;
     const { mergeable, unmergeable: why } = facts.get(name)!;
-    assert.equal(mergeable, merged !== undefined || (forward ?? sequence) === undefined, name);
-    assert.equal(why, mergeable ? undefined : unmergeable, name);
+    assert.equal(mergeable, method.merged !== undefined || (method.forward ?? method.sequence) === undefined, name);
+    assert.equal(why, mergeable ? undefined : method.unmergeable, name);
     assert.ok(mergeable || (why ?? "").length > 0, `${name} does not say why it cannot be merged`);
   }
   const inPeft = (name: string) => [facts.get(name)!.peft_type, facts.get(name)!.in_peft];

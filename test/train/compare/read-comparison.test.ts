@@ -73,6 +73,14 @@ cells:
     }
   });
 
+  test("a storage that the keys of a run ask for names the cell", () => {
+    const { cells } = read(`${BASE}cells:\n  a: { quantization_bit: 4 }\n  b: { storage: int8 }\n  c: {}\n`);
+    assert.deepEqual(
+      cells.map(({ id }) => id),
+      ["a-nf4", "b-int8", "c-float32"],
+    );
+  });
+
   test("methods: all has every method of the registry, in each storage that it can have", () => {
     const { cells, notes } = read(`${BASE}storages: [float32, int8]\nmethods: all\ncells:\n  lora: {lora_rank: 2}\n`);
     assert.deepEqual(

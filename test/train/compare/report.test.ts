@@ -89,8 +89,17 @@ test("a row has perplexities, not losses, of the seeds that finished", () => {
 
 test("the table has the best first, failed ones last with their reasons, and none that is still to come", () => {
   const text = reportMarkdown({
-    ...{ title: "t", model: "m", data: "d", evaluated: "e", pretraining: "p", seeds: [0, 1], machine: "here" },
-    ...{ budget: { steps: 3, tokens: 300, rows: 8 }, rows: rows(), notes: ["a note"], pictures: ["a.svg"] },
+    title: "t",
+    model: "m",
+    data: "d",
+    evaluated: "e",
+    pretraining: "p",
+    seeds: [0, 1],
+    machine: "here",
+    budget: { steps: 3, tokens: 300, rows: 8 },
+    rows: rows(),
+    notes: ["a note"],
+    pictures: ["a.svg"],
   });
   const lines = text.split("\n").filter((line) => /^\| (worse|better|broken|later) /.test(line));
   assert.deepEqual(
