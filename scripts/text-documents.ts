@@ -3,7 +3,7 @@
  * line as `{"text": …}`. In a `.txt` data set each line is a sample; a model of stories or plays wants whole passages.
  *
  * A document ends at `<|endoftext|>`. A text without that is cut at empty lines, where the passage so far has at least so many
- * characters.
+ * characters. `--begin TEXT` is put before each, such as the token that a model's texts begin with.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -34,10 +34,10 @@ export function documentsIn(text: string, characters: number): string[] {
 }
 
 function main(): void {
-  const settings = readArguments({ in: "text.txt", out: "text.jsonl", characters: 800 });
+  const settings = readArguments({ in: "text.txt", out: "text.jsonl", characters: 800, begin: "" });
   const documents = documentsIn(readFileSync(settings.in, "utf8"), settings.characters);
   mkdirSync(dirname(settings.out), { recursive: true });
-  writeFileSync(settings.out, documents.map((text) => `${JSON.stringify({ text })}\n`).join(""));
+  writeFileSync(settings.out, documents.map((text) => `${JSON.stringify({ text: settings.begin + text })}\n`).join(""));
   console.log(`${settings.out}: ${documents.length} documents`);
 }
 

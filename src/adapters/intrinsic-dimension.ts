@@ -150,10 +150,7 @@ function update(layer: Layer, { d, seed }: IntrinsicDimensionConfig, shared: Rea
   const columns = where(less(counted, limit), counted, sub(counted, limit));
   const signs = sub(
     mul(
-      cast(
-        less(randomUniform(key, { stream: signStream(layer), shape: [lines, d] }), scalar(graph, 0.5)),
-        "float32",
-      ),
+      cast(less(randomUniform(key, { stream: signStream(layer), shape: [lines, d] }), scalar(graph, 0.5)), "float32"),
       scalar(graph, 2),
     ),
     scalar(graph, 1),

@@ -46,7 +46,11 @@ export const LYCORIS_SETTINGS = {
   alphaPattern: perLayer("alpha_pattern", "alphas of single layers", finite(undefined, 8, "")),
 };
 
-export const LYCORIS_LACKS = ["bias", "ensure_weight_tying", "fan_in_fan_out"] as const satisfies MethodFile<LycorisConfig>["lacks"];
+export const LYCORIS_LACKS = [
+  "bias",
+  "ensure_weight_tying",
+  "fan_in_fan_out",
+] as const satisfies MethodFile<LycorisConfig>["lacks"];
 
 /** Patterns that are none are found now, and not at the first layer. */
 export function checkPatterns(config: RankConfig): readonly string[] {

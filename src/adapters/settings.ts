@@ -34,7 +34,7 @@ export type Settings<C> = { readonly [K in keyof C]-?: Setting<C[K]> };
 /** What a message says of a value. */
 export function shownValue(value: unknown): string {
   if (typeof value === "string") return `"${value}"`;
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  return typeof value === "number" || typeof value === "bigint" ? String(value) : (JSON.stringify(value) ?? "undefined");
 }
 
 function setting<T>(
@@ -87,14 +87,14 @@ export function text(wire: string | undefined, byDefault: string, about: string)
 
 /** A setting that may be null, which is then its default. */
 export function optional<T>(inner: Setting<T>): Setting<T | null> {
-  const { wire, about, read, write } = inner;
+  const { wire, about } = inner;
   return {
     ...(wire === undefined ? {} : { wire }),
     default: null,
     about,
     problems: (name, value) => (value === null ? [] : inner.problems(name, value)),
-    ...(read === undefined ? {} : { read: (value: JsonValue) => read(value) }),
-    write: (value) => (value === null ? null : (write?.(value) ?? (value as JsonValue))),
+    ...(inner.read === undefined ? {} : { read: (value: JsonValue) => inner.read!(value) }),
+    write: (value) => (value === null ? null : (inner.write?.(value) ?? (value as JsonValue))),
   };
 }
 

@@ -5,5 +5,9 @@ export function readableTicks(ticks: readonly number[]): readonly number[] {
   if (ticks.length <= 8) return ticks;
   const leading = (tick: number) => Math.round(tick / 10 ** Math.floor(Math.log10(tick) + 1e-9));
   const powers = ticks.filter((tick) => leading(tick) === 1);
-  return powers.length >= 3 ? powers : ticks.filter((tick) => [1, 2, 5].includes(leading(tick)));
+  if (powers.length >= 3) return powers;
+  const some = ticks.filter((tick) => [1, 2, 5].includes(leading(tick)));
+  // Within less than a decade there may be none of them.
+  const every = Math.ceil(ticks.length / 6);
+  return some.length >= 2 ? some : ticks.filter((_, i) => i % every === 0);
 }

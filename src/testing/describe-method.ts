@@ -468,7 +468,7 @@ async function twins({ device, adapter }: Bench, seed: number | undefined): Prom
   const two = attach(
     { parameters: layers.flatMap((layer) => layer.parameters), layers: layers.map(({ layer }) => layer) },
     adapter.method,
-    { config: adapter.config as object, ...targetsFor(adapter.method, ["a", "b"]) },
+    { config: adapter.config, ...targetsFor(adapter.method, ["a", "b"]) },
   );
   const bases = layers.flatMap((layer) => layer.parameters);
   const random = new Random(9);
@@ -482,7 +482,8 @@ async function twins({ device, adapter }: Bench, seed: number | undefined): Prom
   await fill(bases);
   await initializeAdapter(device, two, 0);
   await scatterParameters(device, two.parameters);
-  await fill(methodStates(two).filter(({ derived }) => derived !== true));
+  const copies = [...two.copies.values()].filter(({ ofMethod }) => ofMethod === true);
+  await fill([...methodStates(two).filter(({ derived }) => derived !== true), ...copies]);
   const graph = new Graph();
   const x = graph.feed("x", { dtype: "float32", shape: [dim("B"), dim(7)] });
   const feed = seed === undefined ? undefined : graph.feed("seed", { dtype: "int32", shape: [] });

@@ -66,7 +66,7 @@ export function runIdentity(settings: Settings, trainable: Trainable, rows: numb
   );
   if (storages.length > 0) identity["storage"] = [...new Set(storages)].join("; ");
   for (const { method, config } of adapters) {
-    for (const [key, value] of Object.entries(config as object)) identity[`${method.name} ${key}`] = plain(value);
+    for (const [key, value] of Object.entries(config)) identity[`${method.name} ${key}`] = plain(value);
   }
   identity["rows to train on"] = rows ?? null;
   identity["weights to train"] = trained.map(({ name, shape }) => `${name}[${shape.join(",")}]`);

@@ -54,6 +54,8 @@ describePeftCase(adalora, { folder: "adalora-pruned" });
 
 /** float32 against float64: of the largest element. */
 const ROUNDING = 1e-5;
+/** The same after sixty steps of AdamW, which divides by √v. */
+const AFTER_TRAINING = 1e-4;
 
 describe("AdaLoRA's budget", () => {
   it("is PEFT's at every step of some schedules", () => {
@@ -421,12 +423,12 @@ describe("AdaLoRA against PEFT", () => {
       for (const [i, { loss, orthogonality, kept: count }] of run.steps.entries()) {
         const total = loss + 0.5 * orthogonality;
         const ours = logHistory[i]!["loss"]!;
-        assert.ok(Math.abs(ours - total) <= 2e-4 * total, `loss of step ${i}: ${ours}, ${total}`);
+        assert.ok(Math.abs(ours - total) <= 1e-5 * total, `loss of step ${i}: ${ours}, ${total}`);
         const left = singular[i]!.flatMap(({ data }) => [...data]).filter((value) => value !== 0).length;
         assert.equal(left, count, `triplets after step ${i}`);
         for (const { key, data } of singular[i]!) {
           if (!expected.tensors.has(`step.${i}.${key}`)) continue;
-          near(data, await expected.readFloat32(`step.${i}.${key}`), 2e-3);
+          near(data, await expected.readFloat32(`step.${i}.${key}`), AFTER_TRAINING);
         }
       }
       const written = join(dir, "trained");
@@ -436,7 +438,7 @@ describe("AdaLoRA against PEFT", () => {
       };
       const pattern = Object.entries(run.rank_pattern).map(([key, left]) => [key.replace(/\.default$/, ""), left]);
       assert.deepEqual(config.rank_pattern, Object.fromEntries(pattern));
-      await sameFiles(written, folder, 2e-3);
+      await sameFiles(written, folder, AFTER_TRAINING);
     } finally {
       await expected.close();
       await peft.deleteAdapter("default");

@@ -27,11 +27,17 @@ const built = async (name: string) => {
 it("trains every bias of a model", async () => {
   const model = await built("gpt2");
   const { copies, parameters } = attach(model, bitfit);
-  assert.deepEqual([...copies.keys()], model.parameters.flatMap(({ name }) => (name.endsWith(".bias") ? [name] : [])));
+  assert.deepEqual(
+    [...copies.keys()],
+    model.parameters.flatMap(({ name }) => (name.endsWith(".bias") ? [name] : [])),
+  );
   assert.ok(copies.has("transformer.ln_f.bias") && copies.has("transformer.h.0.attn.c_attn.bias"));
   assert.equal(parameters.length, copies.size);
   const some = attach(model, bitfit, { config: { biasModules: ["c_fc", "transformer.ln_f"] } });
-  assert.deepEqual([...some.copies.keys()], ["transformer.h.0.mlp.c_fc.bias", "transformer.h.1.mlp.c_fc.bias", "transformer.ln_f.bias"]);
+  assert.deepEqual(
+    [...some.copies.keys()],
+    ["transformer.h.0.mlp.c_fc.bias", "transformer.h.1.mlp.c_fc.bias", "transformer.ln_f.bias"],
+  );
 });
 
 it("says so where there are none, and what there is where a name is wrong", async () => {

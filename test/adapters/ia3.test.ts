@@ -10,7 +10,9 @@ import { itComputesOnConvolutions } from "./conv-case.ts";
 
 const facts: MethodFacts<Ia3Config> = {
   elements: ({ name, inFeatures, outFeatures }, { feedforwardModules }) =>
-    typeof feedforwardModules === "string" && new RegExp(`^${feedforwardModules}$`).test(name) ? inFeatures : outFeatures,
+    typeof feedforwardModules === "string" && new RegExp(`^${feedforwardModules}$`).test(name)
+      ? inFeatures
+      : outFeatures,
   notInFile: [],
   golden: [],
   models: ["mlp", "conv"],
@@ -46,5 +48,8 @@ it("refuses embeddings, and models of which nothing is known, by name", () => {
   assert.throws(on(["embed"], { feedforwardModules: [] }), /embed: \(IA\)³ is not defined on an embedding/);
   assert.throws(on(["fc1"], {}), /feedforward_modules: nothing says which layers/);
   assert.throws(on(["fc1"], { feedforwardModules: ["fc2"] }), /"fc2": no target's name ends like that/);
-  assert.throws(() => attach(mlpRig().model, ia3, { config: { feedforwardModules: [] } }), /target_modules: nothing says/);
+  assert.throws(
+    () => attach(mlpRig().model, ia3, { config: { feedforwardModules: [] } }),
+    /target_modules: nothing says/,
+  );
 });

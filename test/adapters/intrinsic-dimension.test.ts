@@ -79,7 +79,8 @@ it("is another one for another seed and in every layer, and its signs are even",
 });
 
 it("refuses what its random numbers cannot tell apart", () => {
-  const on = (config: Partial<IntrinsicDimensionConfig>) => () => attach(tokenRig().model, intrinsicDimension, { config });
+  const on = (config: Partial<IntrinsicDimensionConfig>) => () =>
+    attach(tokenRig().model, intrinsicDimension, { config });
   assert.throws(on({ d: 2 ** 23 + 1 }), /intrinsic-dimension: d is 8388609, more than 8388608/);
   assert.throws(on({ seed: 2 ** 31 }), /seed is 2147483648, more than 2147483647/);
 });

@@ -51,7 +51,11 @@ const cases: readonly MethodCase<LokrConfig>[] = [
   { name: "kernels apart", config: { r: 1, alpha: 3, useEffectiveConv2d: true }, models: ["conv"] },
   { name: "LyCORIS' start", config: { ...base, init: "lycoris" } },
   { name: "dropped outputs", config: { ...base, rankDropout: 0.3 } },
-  { name: "dropped and scaled outputs", config: { ...base, rankDropout: 0.3, rankDropoutScale: true }, models: ["mlp"] },
+  {
+    name: "dropped and scaled outputs",
+    config: { ...base, rankDropout: 0.3, rankDropoutScale: true },
+    models: ["mlp"],
+  },
   {
     name: "ranks and scales of its own on a layer",
     config: { ...base, rankPattern: { ".*1|[ab]": 1 }, alphaPattern: { "fc.?|[ab]": 5 } },
@@ -104,10 +108,12 @@ it("never makes a weight's worth of update on linear layers", () => {
   const loss = lossOf({ ...tracingOf(graph), training: true, adapt: adapterHook([adapter]) }, rig);
   const factors = adapter.parameters.map(({ name }) => graph.inputs.find(({ value }) => value.name === name)!.value);
   grad(loss, factors);
-  const sizes = new Set(rig.model.layers.flatMap(({ inFeatures, outFeatures }) => [
-    `${outFeatures},${inFeatures}`,
-    `${inFeatures},${outFeatures}`,
-  ]));
+  const sizes = new Set(
+    rig.model.layers.flatMap(({ inFeatures, outFeatures }) => [
+      `${outFeatures},${inFeatures}`,
+      `${inFeatures},${outFeatures}`,
+    ]),
+  );
   const large = graph.nodes.filter(({ outputs }) =>
     outputs.some(({ type }) => sizes.has(type.shape.map(({ size }) => size).join())),
   );

@@ -61,7 +61,7 @@ it("draws the matrices that PEFT draws from the key, bit for bit", async () => {
     },
   });
   for (const name of ["vera_A", "vera_B"]) {
-    assert.deepEqual(started![name], await file.readFloat32(`projection.${name}`), name);
+    assert.deepEqual(started[name], await file.readFloat32(`projection.${name}`), name);
   }
   await file.close();
 });
@@ -95,7 +95,10 @@ it("starts where it says", async () => {
   await scatterParameters(device, model.parameters);
   const adapter = attach(model, vera, { config });
   await initializeAdapter(device, adapter, 1);
-  assert.deepEqual([...((await device.read("fc2.vera_lambda_d.default")).data as Float32Array)], Array(6).fill(Math.fround(0.3)));
+  assert.deepEqual(
+    [...((await device.read("fc2.vera_lambda_d.default")).data as Float32Array)],
+    Array(6).fill(Math.fround(0.3)),
+  );
   assert.deepEqual([...((await device.read("fc2.vera_lambda_b.default")).data as Float32Array)], Array(6).fill(0));
   assert.deepEqual(adapter.parameters.length, 6, "the matrices are not trained");
 });

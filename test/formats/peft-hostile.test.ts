@@ -58,7 +58,6 @@ async function writeTensors(shapes: Readonly<Record<string, readonly number[]>>,
 
 describe("settings that change the result", () => {
   for (const [key, value] of Object.entries({
-    use_dora: true,
     layer_replication: [[0, 1]],
     trainable_token_indices: [1],
     target_parameters: ["w"],
@@ -84,8 +83,8 @@ describe("settings that change the result", () => {
   });
 
   it("are refused all at once", async () => {
-    await changeConfig({ use_dora: true, bias: "some", init_lora_weights: "lora_ga", r: "8", lora_dropout: 2 });
-    await refused(["use_dora is true", 'bias is "some"', '"lora_ga"', 'r is "8", not an integer', "dropout is 2"]);
+    await changeConfig({ use_qalora: true, bias: "some", init_lora_weights: "lora_ga", r: "8", lora_dropout: 2 });
+    await refused(["use_qalora is true", 'bias is "some"', '"lora_ga"', 'r is "8", not an integer', "dropout is 2"]);
   });
 
   it("a pattern that is none", async () => {
@@ -115,7 +114,7 @@ describe("adapter_config.json", () => {
     ["Python's NaN", '{"peft_type": "LORA", "lora_alpha": NaN}', /not valid JSON/],
     ["deep nesting", `{"peft_type": "LORA", "x": ${deep}}`, /nested more than/],
     ["no peft_type", "{}", /peft_type is missing.*LORA/],
-    ["another method", '{"peft_type": "VERA"}', /no such peft_type here: got "\\?"?VERA.*expected LORA/],
+    ["another method", '{"peft_type": "XLORA"}', /no such peft_type here: got "\\?"?XLORA.*expected LORA/],
     ["a type that is no name", '{"peft_type": {"a": [1]}}', /no such peft_type/],
     ["prototype", '{"peft_type": "LORA", "__proto__": {"r": 4}, "target_modules": 5}', /target_modules is 5/],
     ["infinite alpha", '{"peft_type": "LORA", "lora_alpha": 1e999}', /alpha is Infinity/],

@@ -4,9 +4,8 @@ import { ShapeError } from "../../src/errors.ts";
 import {
   addDim,
   broadcastShapes,
-  type Dim,
+  ceilDim,
   dim,
-  type DimLike,
   divideDim,
   elementCount,
   knownSizes,
@@ -21,6 +20,8 @@ import {
   sizeOf,
   sizesOf,
   subDim,
+  type Dim,
+  type DimLike,
 } from "../../src/ir/shape.ts";
 
 const d = (value: DimLike): Dim => dim(value);
@@ -103,6 +104,28 @@ test("sizes of dimensions, given those of their names", () => {
     () => knownSizes(shapeOf([2, "T"]), "conv"),
     "conv: needs sizes that are known when the graph is traced: got [2, T]",
   );
+});
+
+test("ceilDim divides and rounds up, now or when the name's size is known", () => {
+  assert.deepEqual(ceilDim(dim(16), 8), dim(2));
+  assert.deepEqual(ceilDim(dim(17, "T"), 8), dim(3));
+  assert.deepEqual(ceilDim(dim("B*T"), 1), dim("B*T"));
+  const eighth = ceilDim(dim("T"), 8);
+  assert.equal(printDim(eighth), "T_over_8");
+  const rounded = mulDim(dim(8), eighth);
+  for (const [T, whole] of [
+    [1, 8],
+    [16, 16],
+    [17, 24],
+  ] as const) {
+    assert.equal(sizeOf(rounded, { T }), whole);
+    assert.equal(sizeOf(subDim(rounded, dim("T")), { T }), whole - T);
+  }
+  // ⌈⌈T/4⌉/2⌉
+  assert.equal(sizeOf(ceilDim(ceilDim(dim("T"), 4), 2), { T: 9 }), 2);
+  assert.equal(sizeOf(eighth, { T: 100, T_over_8: 5 }), 5);
+  fails(() => sizeOf(eighth, {}), 'T_over_8: the size of "T_over_8" is not known here');
+  fails(() => ceilDim(dim("B*T"), 2), "B*T: only a dimension with one name can be divided and rounded up");
 });
 
 test("nameOf is for sizes with one name", () => {

@@ -20,7 +20,10 @@ test("finds the least power of two that is good enough, with a run for each halv
   assert.equal(d90, 128);
   assert.equal(isLowest, false);
   assert.deepEqual(asked, [4096, 32, 256, 64, 128]);
-  assert.deepEqual(tried.map(({ d }) => d), [32, 64, 128, 256, 4096]);
+  assert.deepEqual(
+    tried.map(({ d }) => d),
+    [32, 64, 128, 256, 4096],
+  );
   assert.ok(Math.abs(tried[0]!.gain - 32 / 42) < 1e-12);
   const looser = curve(10);
   assert.equal((await findD90({ base: 4, full: 1, measure: looser.measure, maxD: 2 ** 12, share: 0.5 })).d90, 16);

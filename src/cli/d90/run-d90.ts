@@ -75,7 +75,9 @@ export async function runD90(
     },
   });
   const facts = { ...result, d90: result.d90 ?? null, share, base, full, adapted_weights: weights };
-  process.stdout.write(`${json === true ? JSON.stringify(facts, null, 2) : text(result, { base, full, share, weights })}\n`);
+  process.stdout.write(
+    `${json === true ? JSON.stringify(facts, null, 2) : text(result, { base, full, share, weights })}\n`,
+  );
 }
 
 /** What all runs have in common. */
@@ -113,7 +115,9 @@ async function measureFull(runs: Runs): Promise<void> {
 async function measureSubspace(runs: Runs, d: number, weights: number): Promise<Measured> {
   runs.say(`training ${d} ${d === 1 ? "dimension" : "dimensions"}`);
   const rate = runs.config.learningRate * Math.sqrt(weights / d);
-  const { seed = intrinsicDimension.settings.seed.default } = (runs.config.peftConfig ?? {}) as { readonly seed?: number };
+  const { seed = intrinsicDimension.settings.seed.default } = (runs.config.peftConfig ?? {}) as {
+    readonly seed?: number;
+  };
   const losses = await train(runs, String(d), [
     "finetuning_type=intrinsic-dimension",
     `peft_config=${JSON.stringify({ d, seed })}`,
@@ -130,7 +134,11 @@ async function keep(runs: Runs, measured: Omit<Measured, "settings">): Promise<M
 }
 
 /** A run of its own, with a log of its own. @returns losses on the held-out set, before the first step and on the way */
-async function train({ path, overrides, config, signal }: Runs, name: string, more: readonly string[]): Promise<number[]> {
+async function train(
+  { path, overrides, config, signal }: Runs,
+  name: string,
+  more: readonly string[],
+): Promise<number[]> {
   const dir = join(config.outputDir, `d90-${name}`);
   await mkdir(dir, { recursive: true });
   const isFinished = (await stat(join(dir, "all_results.json")).catch(() => undefined)) !== undefined;

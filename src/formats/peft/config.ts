@@ -66,7 +66,7 @@ export function configText(
     target_modules: adapter.method.on === "model" ? null : adapter.targetModules,
     task_type: taskType ?? null,
     ...overLacks(adapter),
-    ...writeSettings(adapter.method as Method<object>, withSortedPatterns(adapter)),
+    ...writeSettings(adapter.method, withSortedPatterns(adapter)),
     ...packed,
   };
   const lacks = new Set<string>(adapter.method.file?.lacks);
@@ -97,14 +97,14 @@ function sorted<T>(fields: Readonly<Record<string, T>>): Record<string, T> {
 /** PEFT sorts patterns too, though the first that matches counts. They keep their order where that would change a layer. */
 function withSortedPatterns({ config, targets }: Adapter): object {
   const { rankPattern, alphaPattern } = config as Partial<RankConfig>;
-  if (rankPattern === undefined || alphaPattern === undefined) return config as object;
-  const other = { ...(config as object), rankPattern: sorted(rankPattern), alphaPattern: sorted(alphaPattern) };
+  if (rankPattern === undefined || alphaPattern === undefined) return config;
+  const other = { ...config, rankPattern: sorted(rankPattern), alphaPattern: sorted(alphaPattern) };
   const isSame = targets.every(({ layer, config: own }) => {
     const { r, alpha } = own as RankConfig;
     const again = configOn(other, layer.name) as Partial<RankConfig>;
     return again.r === r && again.alpha === alpha;
   });
-  return isSame ? other : (config as object);
+  return isSame ? other : config;
 }
 
 export interface AdapterConfig {

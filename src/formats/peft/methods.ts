@@ -29,10 +29,10 @@ export function methodOf(file: JsonObject, chosen?: unknown): Method<object> | u
 /** All settings of a method by their names in the file. */
 export function writeSettings<C extends object>(method: Method<C>, config: C): Record<string, JsonValue> {
   const entries = Object.entries(method.settings) as [keyof C, Setting<C[keyof C]>][];
-  const written = entries.flatMap(([key, { wire, write, trainingOnly }]) =>
-    wire === undefined || trainingOnly === true
+  const written = entries.flatMap(([key, setting]) =>
+    setting.wire === undefined || setting.trainingOnly === true
       ? []
-      : [[wire, write === undefined ? (config[key] as JsonValue) : write(config[key], config)] as const],
+      : [[setting.wire, setting.write?.(config[key], config) ?? (config[key] as JsonValue)] as const],
   );
   return { ...method.file?.also?.(config), ...Object.fromEntries(written) };
 }

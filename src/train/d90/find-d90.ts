@@ -55,7 +55,8 @@ export async function findD90(options: D90Options): Promise<D90Result> {
   };
   const lowest = exponentOf(minD, "the smallest d");
   let [below, enough] = [lowest - 1, exponentOf(maxD, "the largest d")];
-  if (enough < lowest) throw new ConfigError({ where: "d90", what: "the largest d is less than the smallest", got: maxD });
+  if (enough < lowest)
+    throw new ConfigError({ where: "d90", what: "the largest d is less than the smallest", got: maxD });
   if (!(await isEnough(enough))) return { d90: undefined, isLowest: false, tried };
   while (enough - below > 1) {
     const middle = Math.floor((below + enough) / 2);

@@ -92,3 +92,10 @@ test("shapes have the sizes of the models that they are named after", () => {
     (error) => error instanceof ConfigError && /the nearest name is "qwen2.5-0.5b"/.test(error.message),
   );
 });
+
+test("a batch of sequences counts all their tokens", async () => {
+  const report = await benchTrain({ ...OPTIONS, batch: 3 }, new AbortController().signal);
+  assert.equal(report.batch, 3);
+  assert.ok(Math.abs(report.tokens_per_s * report.step_s - 3 * 24) < 4.5);
+  assert.ok(report.loss[1] < report.loss[0], report.loss.join());
+});

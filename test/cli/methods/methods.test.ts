@@ -48,7 +48,7 @@ test("says what can be merged, and what is PEFT's", () => {
   for (const method of METHODS) {
     const { name } = method;
     const { mergeable, unmergeable: why } = facts.get(name)!;
-    assert.equal(mergeable, method.merged !== undefined || (method.forward ?? method.sequence) === undefined, name);
+    assert.equal(mergeable, "merged" in method || !("forward" in method || "sequence" in method), name);
     assert.equal(why, mergeable ? undefined : method.unmergeable, name);
     assert.ok(mergeable || (why ?? "").length > 0, `${name} does not say why it cannot be merged`);
   }
