@@ -328,7 +328,7 @@ describe("adapters of one model together", () => {
   });
 
   for (const family of ["qwen2", "gpt2"]) {
-    it(`${family}: gates of 0 give the base, and gates of 1 the adapters, bit for bit on the engine`, async () => {
+    it(`${family}: gates of 0 give the base, bit for bit on the engine, and gates of 1 the adapters`, async () => {
       const device = await ortDevice({ threads: 1 });
       try {
         const model = await open(family, device);
@@ -339,10 +339,9 @@ describe("adapters of one model together", () => {
         const zeros = ids.map(() => 0);
         assert.deepEqual(await gated(device, model, adapters, [zeros, zeros]), base);
         const ones = ids.map(() => 1);
-        assert.deepEqual(
-          await gated(device, model, adapters, [ones, zeros]),
-          await logitsOf(device, model, ids, adapters.slice(0, 1)),
-        );
+        // Products that a gate comes between are not put into one: the same sums in another order.
+        const opened = await gated(device, model, adapters, [ones, zeros]);
+        near(opened, await logitsOf(device, model, ids, adapters.slice(0, 1)), ROUNDING, "gates of 1");
         const some = await gated(device, model, adapters, [zeros, [0, 1, 0]]);
         const row = some.length / rows;
         assert.deepEqual(some.slice(0, row), base.slice(0, row));

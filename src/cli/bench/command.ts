@@ -19,7 +19,8 @@ function addTrain(bench: Command): void {
     .option("--batch <n>", "sequences of a step", integer(1), 1)
     .option("--supervised <share>", "share of the tokens that are trained on, the last ones", share, 0.25)
     .option("--gradient-checkpointing", "compute activations again instead of keeping them")
-    .option("--r <r>", "rank of LoRA", integer(1), 8)
+    .option("--method <name>", "tuning method, of those that are put on layers", "lora")
+    .option("--r <r>", "rank", integer(1), 8)
     .option("--steps <n>", "steps that are timed, after two that are not", integer(1), 5)
     .action(async (options: BenchTrainOptions) => {
       await interruptible((signal) => runBenchTrain(options, signal));

@@ -4,7 +4,10 @@
  */
 import { type Adapter, adapterHook, attach } from "../../adapters/adapter.ts";
 import { initializeAdapter } from "../../adapters/initialize.ts";
+import { METHODS } from "../../adapters/index.ts";
 import { lora } from "../../adapters/lora.ts";
+import type { Method } from "../../adapters/method.ts";
+import { ConfigError } from "../../errors.ts";
 import { type Encoded, IGNORED } from "../../data/sample.ts";
 import { supervisedRows } from "../../lm/rows.ts";
 import { storedModel } from "../../quant/index.ts";
@@ -35,6 +38,8 @@ export interface BenchTrainOptions {
   /** Of the frozen weights. */
   readonly storage: string;
   readonly gradientCheckpointing?: true;
+  /** Tuning method, of those that are put on layers. Default: lora. */
+  readonly method?: string;
   readonly r: number;
   readonly steps: number;
   /** 0 takes one per core. */
@@ -52,6 +57,7 @@ export interface BenchTrainReport {
   readonly supervised: number;
   readonly storage: string;
   readonly gradient_checkpointing: boolean;
+  readonly method: string;
   readonly r: number;
   readonly trainable_params: number;
   readonly threads: number;
@@ -77,7 +83,11 @@ export async function benchTrain(options: BenchTrainOptions, signal: AbortSignal
     const device = await ortDevice({ threads });
     try {
       await mapWeights(device, path);
-      const adapter: Adapter = attach(model, lora, { targetModules: "all-linear", config: { r, alpha: 2 * r } });
+      const method = methodNamed(options.method ?? lora.name);
+      const config = Object.fromEntries(
+        Object.entries({ r, alpha: 2 * r }).filter(([name]) => Object.hasOwn(method.settings, name)),
+      );
+      const adapter: Adapter = attach(model, method, { targetModules: "all-linear", config });
       await initializeAdapter(device, adapter, 0);
       const trained = adapter.parameters;
       const chunks = headChunks(B * supervised, model.vocabSize);
@@ -123,6 +133,7 @@ export async function benchTrain(options: BenchTrainOptions, signal: AbortSignal
         supervised: options.supervised,
         storage,
         gradient_checkpointing: checkpoint,
+        method: method.name,
         r,
         trainable_params: trained.reduce((sum, spec) => sum + spec.shape.reduce((a, b) => a * b, 1), 0),
         threads,
@@ -138,6 +149,15 @@ export async function benchTrain(options: BenchTrainOptions, signal: AbortSignal
   });
 }
 
+/** @throws ConfigError naming the methods that are put on layers */
+function methodNamed(name: string): Method<object> {
+  const methods = METHODS.filter((each) => each.parameters !== undefined && each.forward !== undefined);
+  const method = methods.find((each) => each.name === name);
+  if (method !== undefined) return method;
+  const expected = methods.map((each) => each.name).join(", ");
+  throw new ConfigError({ where: "--method", what: "no such method of layers", got: name, expected });
+}
+
 export async function runBenchTrain(options: BenchTrainOptions, signal: AbortSignal): Promise<void> {
   const report = await benchTrain(options, signal);
   if (options.json) {
@@ -146,7 +166,7 @@ export async function runBenchTrain(options: BenchTrainOptions, signal: AbortSig
   }
   const rows = [
     ["model", `${report.shape}, ${report.layers} layers, ${report.storage}, random weights`],
-    ["adapter", `LoRA r = ${report.r}, ${report.trainable_params.toLocaleString("en")} parameters`],
+    ["adapter", `${report.method} r = ${report.r}, ${report.trainable_params.toLocaleString("en")} parameters`],
     [
       "batch",
       `${report.batch === 1 ? "" : `${report.batch} × `}${report.tokens} tokens, ${Math.round(100 * report.supervised)} % of them trained on`,

@@ -188,9 +188,9 @@ describe("recipes", () => {
   for (const file of files) {
     test(`${file} is right, and the list has it`, () => {
       const { notes } = parseComparison(readFileSync(`${ROOT}recipes/${file}`, "utf8"), file);
-      // One of them: a method of the registry has no cell there, and so no learning rate of its own.
+      // A new method of the registry has no learning rate of its own at first, and is compared with that of base.
       assert.deepEqual(
-        notes.filter((note) => !note.startsWith("packing")),
+        notes.filter((note) => !note.startsWith("packing") && !note.includes("without a cell of their name")),
         [],
       );
       assert.ok(readFileSync(`${ROOT}recipes/README.md`, "utf8").includes(`(${file})`));
