@@ -7,7 +7,6 @@ import { dirname, join, resolve } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { METHODS } from "../src/adapters/index.ts";
-import { FINETUNING } from "../src/config/keys/finetuning.ts";
 import { ENTRIES } from "../src/config/keys.ts";
 import { FORMATS } from "../src/data/datasets/formats/index.ts";
 import { EXTENSIONS } from "../src/data/datasets/readers/index.ts";
@@ -195,7 +194,6 @@ suite("what is supported", () => {
       EXTENSIONS.map((extension) => `.${extension}`),
     );
     assert.deepEqual(facts.get("schedules"), SCHEDULES);
-    assert.deepEqual(facts.get("finetuning_type"), choices(FINETUNING.finetuning_type.type.expected));
     assert.deepEqual(facts.get("stage"), choicesOf("stage"));
     assert.deepEqual(facts.get("optimizers"), choicesOf("optim"));
   });

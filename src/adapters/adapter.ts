@@ -203,6 +203,16 @@ export function adapterOn<C extends object>(
   if (name === "" || name.includes(".")) {
     throw new ConfigError({ where: "adapter", what: "not a name", got: name, expected: "a name without dots" });
   }
+  const virtual = method.virtualTokens?.(config) ?? 0;
+  if (model.maxPositions !== undefined && virtual >= model.maxPositions) {
+    throw new ConfigError({
+      where: method.name,
+      what: `leaves no room for tokens: the model has ${model.maxPositions} positions`,
+      got: `${virtual} virtual tokens`,
+      expected: `at most ${model.maxPositions - 1}`,
+      hint: "lower num_virtual_tokens",
+    });
+  }
   const targets = layers.flatMap((layer): AdaptedLayer<C>[] => {
     const own = configOn(config, layer.name);
     const added = method.parameters?.(layer, own) ?? [];

@@ -27,6 +27,7 @@ export interface AdaptableModel {
   readonly heads?: number;
   readonly kvHeads?: number;
   readonly headDim?: number;
+  readonly maxPositions?: number;
   /** Where it was loaded from, and its tokenizer is. Default: not known. */
   readonly nameOrPath?: string;
 }

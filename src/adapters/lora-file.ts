@@ -3,9 +3,10 @@
  * that uses none of the variants that are not built.
  */
 import { ConfigError } from "../errors.ts";
+import { nearest } from "../nearest.ts";
 import type { LoftqConfig, LoraInit } from "./lora.ts";
 import { type JsonValue, shownValue } from "./settings.ts";
-import { findStart, startNamed } from "./starts/index.ts";
+import { findStart, startNamed, STARTS } from "./starts/index.ts";
 
 /** Settings that change what an adapter computes, or which layers it is on. Anything but nothing is refused. */
 export const UNSUPPORTED = [
@@ -33,8 +34,10 @@ export const WITHOUT_EFFECT = [
   "qalora_group_size",
 ];
 
-/** Starts that are not built and leave the weights of the base as they are. The others move a part of them. */
+/** Starts that are not built and leave the weights of the base as they are. */
 const HARMLESS_INITS = ["eva", "mica"];
+/** Those that move a part of them. */
+const MOVING_INITS = ["corda", "lora_ga"];
 
 /** Of variants that are not built, what PEFT writes when they are off. */
 export const OFF = {
@@ -63,6 +66,13 @@ export function readInit(value: JsonValue): LoraInit | undefined {
   const name = typeof value === "string" ? value.toLowerCase() : value;
   if (findStart(name) !== undefined) return name as LoraInit;
   if (typeof name === "string" && HARMLESS_INITS.includes(name)) return undefined;
+  if (typeof name !== "string" || !MOVING_INITS.includes(name)) {
+    const names = STARTS.flatMap((start) => (typeof start.wire === "boolean" ? [] : [start.name]));
+    const closest = typeof name === "string" ? nearest(name, names) : undefined;
+    throw new ConfigError({
+      what: `init_lora_weights is ${shownValue(value)}, not true, false, ${names.join(", ")}${closest === undefined ? "" : ` (nearest: ${closest})`}`,
+    });
+  }
   throw new ConfigError({
     what: `init_lora_weights is ${shownValue(value)}: it changes the weights of the base, which this adapter then does not fit`,
   });

@@ -13,7 +13,7 @@ import { mul } from "../ir/ops/mul.ts";
 import { reshape } from "../ir/ops/reshape.ts";
 import { slice } from "../ir/ops/slice.ts";
 import type { Value } from "../ir/graph.ts";
-import { type Init, normal, ones, zeros } from "../nn/init.ts";
+import { constant, normal, ones, zeros } from "../nn/init.ts";
 import { multiplyRows } from "../nn/linear.ts";
 import type { Layer } from "../nn/module.ts";
 import { dropped } from "./lora.ts";
@@ -35,11 +35,6 @@ export interface VeraConfig {
   /** λ_b starts at zero and λ_d at `dInitial`; otherwise at one and at N(0, 1), for tests. Default: true. */
   readonly init: boolean;
 }
-
-const constant =
-  (value: number): Init =>
-  (_random, length) =>
-    new Float32Array(length).fill(value);
 
 export const vera: Method<VeraConfig> = {
   name: "vera",

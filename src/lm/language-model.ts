@@ -294,6 +294,8 @@ export class LanguageModel {
 
   /** Frees what was compiled. The device, and what is on it, stay. */
   async dispose(): Promise<void> {
+    // A device that ends while an adapter is being made would leave that waiting for ever.
+    await this.#ready.catch(() => {});
     await this.changed();
   }
 }

@@ -18,7 +18,7 @@ const COMMON = [
 
 /** A language model as adapters are put on it. @param nameOrPath where its tokenizer is */
 export function adaptable(
-  { parameters, layers, tied, modelType, hiddenSize, blocks, heads, kvHeads, headDim }: CausalLm,
+  { parameters, layers, tied, modelType, hiddenSize, blocks, heads, kvHeads, headDim, maxPositions }: CausalLm,
   defaultTargets: readonly string[],
   nameOrPath?: string,
 ): AdaptableModel {
@@ -32,6 +32,7 @@ export function adaptable(
     blocks,
     kvHeads,
     headDim,
+    maxPositions,
     ...(heads === undefined ? {} : { heads }),
     ...(nameOrPath === undefined ? {} : { nameOrPath }),
   };
@@ -50,7 +51,8 @@ export function attachPeft(
   previous?: Adapter,
 ): Adapter {
   const fields = Object.entries(settings).map(([key, value]) => [wireName(key), (value ?? null) as JsonValue] as const);
-  const where = `${pascalCase(String(settings.peftType))}Config`;
+  const type: unknown = settings.peftType;
+  const where = typeof type === "string" ? `${pascalCase(type)}Config` : "PeftConfig";
   const { method, config, selection, unknown } = readConfig(new JsonObject(where, new Map(fields)), {}, chosen);
   if (unknown.length > 0) {
     const known = [...COMMON, ...wireNames(method)].map(camelCase);

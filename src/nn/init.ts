@@ -8,6 +8,11 @@ export const zeros: Init = (_random, length) => new Float32Array(length);
 
 export const ones: Init = (_random, length) => new Float32Array(length).fill(1);
 
+/** Every element is `value`. */
+export function constant(value: number): Init {
+  return (_random, length) => new Float32Array(length).fill(value);
+}
+
 /** N(0, std²). */
 export function normal(std: number): Init {
   return (random, length) => Float32Array.from({ length }, () => std * random.normal());

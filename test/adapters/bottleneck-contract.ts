@@ -76,7 +76,7 @@ export function describeBottleneck(method: Method<BottleneckConfig>): void {
 
 /** GPT-3's shape: 96 blocks, d = 12288. */
 export function gpt3(): ReturnType<typeof gpt2> {
-  return gpt2({ n_embd: 12_288, n_layer: 96, n_head: 96 });
+  return gpt2({ n_embd: 12_288, n_layer: 96, n_head: 96, n_positions: 2048 });
 }
 
 function gpt2(fields: Readonly<Record<string, number>>): ReturnType<ReturnType<typeof familyOf>["build"]> {

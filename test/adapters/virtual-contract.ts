@@ -217,6 +217,18 @@ export function describeVirtualTokens({ name, config, isEncoded = false }: Virtu
   }
 
   describe(`${name}: usable context`, () => {
+    it("is refused where nothing would be left, with rotations too", async () => {
+      for (const folder of ["gpt2", "qwen2-tied"]) {
+        const base = await AutoModelForCausalLM.fromPretrained(`golden/causal-lm/${folder}`, { threads: 1 });
+        const { maxPositions: N } = base.language.model;
+        assert.throws(
+          () => getPeftModel(base, { ...config, numVirtualTokens: N }),
+          new RegExp(`leaves no room for tokens: the model has ${N} positions: got ${N} virtual tokens`),
+        );
+        await base.dispose();
+      }
+    });
+
     it("falls from N to N - P where positions are in a table", async () => {
       const base = await AutoModelForCausalLM.fromPretrained("golden/causal-lm/gpt2", { threads: 1 });
       const { maxPositions: N } = base.language.model;

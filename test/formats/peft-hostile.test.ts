@@ -77,6 +77,11 @@ describe("settings that change the result", () => {
     });
   }
 
+  it("a start that nobody has, with the nearest one", async () => {
+    await changeConfig({ init_lora_weights: "pisa" });
+    await refused(['init_lora_weights is "pisa", not true, false, ', "(nearest: pissa)"]);
+  });
+
   it("a pattern's value that is no number", async () => {
     await changeConfig({ alpha_pattern: { fc1: "2" } });
     await refused(['alpha_pattern "fc1" is "2", not a finite number']);

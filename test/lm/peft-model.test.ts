@@ -286,3 +286,12 @@ function distance(a: Float32Array, b: Float32Array): number {
   assert.equal(a.length, b.length);
   return a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0);
 }
+
+test("a base that is freed while an adapter is being made waits for it", async () => {
+  // Freed too early, the device answered nobody any more: now and then, hence the repetition.
+  for (let i = 0; i < 20; i++) {
+    const model = await AutoModelForCausalLM.fromPretrained("golden/causal-lm/gpt2", { threads: 1 });
+    getPeftModel(model, { peftType: "PROMPT_TUNING", numVirtualTokens: 3 });
+    await model.dispose();
+  }
+});
