@@ -18,6 +18,7 @@ import { LanguageModel } from "./language-model.ts";
 import { generationDefaults, type GenerationDefaults } from "./generation-defaults.ts";
 import { chosenStorage, storageOfParameters, type StorageSettings } from "./quantization.ts";
 import { storedDevice } from "./stored-device.ts";
+import { checkOptions } from "./token-rows.ts";
 import { type Trainable, weightsTrainable } from "./trainable.ts";
 
 export interface HubOptions {
@@ -47,6 +48,23 @@ export interface FromPretrainedOptions extends HubOptions, StorageSettings {
   readonly onConvert?: (doneBytes: number, totalBytes: number) => void;
 }
 
+const OPTIONS = {
+  revision: true,
+  offline: true,
+  cacheDir: true,
+  token: true,
+  onDownload: true,
+  signal: true,
+  device: true,
+  threads: true,
+  ropeScaling: true,
+  randomSeed: true,
+  onConvert: true,
+  storage: true,
+  doubleQuantization: true,
+  quantizationConfig: true,
+} as const satisfies Record<keyof FromPretrainedOptions, true>;
+
 export const AutoModelForCausalLM = {
   /**
    * Loads a model.
@@ -55,6 +73,7 @@ export const AutoModelForCausalLM = {
    *   the model is not found
    */
   async fromPretrained(nameOrPath: string, options: FromPretrainedOptions = {}): Promise<CausalLMModel> {
+    checkOptions("fromPretrained", options, OPTIONS);
     return CausalLMModel.load(nameOrPath, options);
   },
 };

@@ -20,16 +20,7 @@ export function checkInput(
   input: { readonly inputIds: TokenRows },
   options: Readonly<Record<string, true>>,
 ): void {
-  const unknown = Object.keys(input).filter((name) => !Object.hasOwn(options, name));
-  if (unknown.length > 0) {
-    const hints = unknown.map((name) => {
-      const closest = nearest(name, Object.keys(options))!;
-      return distance(name, closest) <= Math.max(2, name.length / 3)
-        ? `${name}: the nearest one is ${closest}`
-        : `${name}: there are ${Object.keys(options).join(", ")}`;
-    });
-    throw new ConfigError({ where, what: "there are no such options", got: listed(unknown), hint: hints.join("; ") });
-  }
+  checkOptions(where, input, options);
   const rows: unknown = input.inputIds;
   const isRow = (row: unknown) => Array.isArray(row) || ArrayBuffer.isView(row);
   if (Array.isArray(rows) && rows.every(isRow)) return;
@@ -39,4 +30,17 @@ export function checkInput(
     expected: "rows of token ids: [[1, 2, 3], [4, 5, 6]]",
     ...(isRow(rows) ? { hint: "put brackets around a single row" } : {}),
   });
+}
+
+/** @throws ConfigError naming every option that does not exist, with the nearest one that does */
+export function checkOptions(where: string, given: object, options: Readonly<Record<string, true>>): void {
+  const unknown = Object.keys(given).filter((name) => !Object.hasOwn(options, name));
+  if (unknown.length === 0) return;
+  const hints = unknown.map((name) => {
+    const closest = nearest(name, Object.keys(options))!;
+    return distance(name, closest) <= Math.max(2, name.length / 3)
+      ? `${name}: the nearest one is ${closest}`
+      : `${name}: there are ${Object.keys(options).join(", ")}`;
+  });
+  throw new ConfigError({ where, what: "there are no such options", got: listed(unknown), hint: hints.join("; ") });
 }
