@@ -20,7 +20,7 @@ import { loadWeights } from "../src/formats/model/weights.ts";
 import { LanguageModel } from "../src/lm/language-model.ts";
 import { supervisedFeeds, supervisedRows, type SupervisedRows } from "../src/lm/rows.ts";
 import { sequenceFeeds } from "../src/lm/sequence.ts";
-import type { CausalLm } from "../src/models/causal-lm.ts";
+import type { TextModel } from "../src/models/text-model.ts";
 import { familyOf } from "../src/models/index.ts";
 import { adamw } from "../src/optim/adam.ts";
 import { storedModel, type StoredParameters, type WeightStorage } from "../src/quant/index.ts";
@@ -143,7 +143,7 @@ async function train(
 }
 
 /** Puts the weights of linear layers, and the table if it is asked for, into int8. */
-async function store(device: Device, model: CausalLm, kind: Kind): Promise<StoredParameters> {
+async function store(device: Device, model: TextModel, kind: Kind): Promise<StoredParameters> {
   const stored = new Map<string, WeightStorage>();
   if (kind === "float32") return stored;
   for (const layer of model.layers) {
@@ -163,7 +163,7 @@ async function store(device: Device, model: CausalLm, kind: Kind): Promise<Store
   return stored;
 }
 
-async function addOutliers(device: Device, model: CausalLm): Promise<void> {
+async function addOutliers(device: Device, model: TextModel): Promise<void> {
   const { channels, factor } = OUTLIERS;
   const change = async (name: string, changed: (value: number, i: number) => number) => {
     const tensor = await device.read(name);

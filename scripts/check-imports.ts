@@ -18,7 +18,7 @@ const DEVICES = ["onnx", "formats/safetensors", "runtime"];
 const BELOW_TRAIN = [...DEVICES, "linear-algebra", "nn", "parameters", "models", "adapters", "quant", "optim", "data"];
 const FORMATS = ["formats", "formats/tensorboard"];
 const LIBRARY = [...CORE, ...BELOW_TRAIN, ...FORMATS, "config", "hub", "lm", "train", "figures", "analysis"];
-const EVERYTHING = [...LIBRARY, "cli", "server", "testing", "index"];
+const EVERYTHING = [...LIBRARY, "experiments", "cli", "server", "testing", "index"];
 
 /**
  * Each part of the repository, and the parts that it may import besides itself. The longest row that fits owns a file:
@@ -49,8 +49,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   hub: [...LEAVES, "data", "formats/safetensors"],
   lm: [...CORE, ...BELOW_TRAIN, ...FORMATS, "hub"],
   train: [...CORE, ...BELOW_TRAIN, ...FORMATS, "config", "hub", "lm", "figures"],
-  analysis: [...CORE, ...BELOW_TRAIN, ...FORMATS, "lm", "train", "figures"],
-  cli: [...LIBRARY, "server", "index"],
+  analysis: [...CORE, ...BELOW_TRAIN, ...FORMATS, "config", "hub", "lm", "train", "figures"],
+  experiments: [...LIBRARY, "index"],
+  cli: [...LIBRARY, "experiments", "server", "index"],
   server: [...LIBRARY, "index"],
   testing: [...LIBRARY, "index"],
   index: EVERYTHING,

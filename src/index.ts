@@ -19,7 +19,7 @@ export type { TrainerCallback } from "./train/run/events.ts";
 export { MODELS } from "./models/index.ts";
 export { STORAGES, type Storage } from "./quant/index.ts";
 export type { QuantizationConfig, StorageSettings } from "./lm/quantization.ts";
-export type { CausalLm, ModelFamily } from "./models/causal-lm.ts";
+export type { TextModel, ModelFamily } from "./models/text-model.ts";
 
 // Text and data sets
 export { type ChatTemplate, loadTokenizer, resolveTemplate, TextStream, type Tokenizer } from "./data/text/index.ts";
@@ -74,3 +74,11 @@ export { openCheckpoint, openSafetensors, writeSafetensors, writeSharded } from 
 export { mapParameters, saveParameters } from "./formats/model/parameters.ts";
 export { loadAdapter, saveAdapter } from "./formats/peft/index.ts";
 export { type Cifar10, loadCifar10 } from "./data/cifar10.ts";
+
+// Other heads than that of the next token
+export {
+  AutoModelForSequenceClassification,
+  type ClassificationOptions,
+  SequenceClassificationModel,
+} from "./lm/classification-model.ts";
+export { classTokenAt, type ClassifyInput, type ClassifyOutput } from "./lm/forward-classes.ts";

@@ -21,13 +21,15 @@ export interface AdaptableModel {
   readonly defaultTargets?: readonly string[];
   /** As in `config.json`, for defaults that depend on it. Default: not known. */
   readonly modelType?: string;
-  /** Sizes of a language model, as `CausalLm` has them. Default: it is none. */
+  /** Sizes of a language model, as `TextModel` has them. Default: it is none. */
   readonly hiddenSize?: number;
   readonly blocks?: number;
   readonly heads?: number;
   readonly kvHeads?: number;
   readonly headDim?: number;
   readonly maxPositions?: number;
+  /** Modules of a head that no pretrained checkpoint has: fresh adapters of language models train copies of them. Default: none. */
+  readonly newModules?: readonly string[];
   /** Where it was loaded from, and its tokenizer is. Default: not known. */
   readonly nameOrPath?: string;
 }

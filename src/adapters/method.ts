@@ -4,7 +4,7 @@
  * these questions and no others. Almost all of them may be left unanswered: most methods answer five.
  */
 import type { Graph, Value } from "../ir/graph.ts";
-import type { CausalLm, Sequence } from "../models/causal-lm.ts";
+import type { TextModel, Sequence } from "../models/text-model.ts";
 import type { Layer, LayerCall, ParameterSpec, Tracing } from "../nn/module.ts";
 import type { Random } from "../random.ts";
 import type { Tensor } from "../runtime/runtime.ts";
@@ -209,7 +209,7 @@ export interface AdapterCall<C extends object> extends LayerCall {
 export interface SequenceCall<C extends object> {
   readonly sequence: Sequence;
   readonly tracing: Tracing;
-  readonly model: CausalLm;
+  readonly model: TextModel;
   readonly config: C;
   readonly shared: Readonly<Record<string, Value>>;
   /** int32 [B, T]: i for the i-th virtual token of an example, from 1, and 0 for tokens. Present if the method has such. */

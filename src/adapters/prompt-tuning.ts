@@ -25,7 +25,7 @@ import {
   type VirtualTokensConfig,
 } from "./virtual-tokens.ts";
 import type { Value } from "../ir/graph.ts";
-import type { Sequence } from "../models/causal-lm.ts";
+import type { Sequence } from "../models/text-model.ts";
 
 const INITS = ["RANDOM", "SAMPLE_VOCAB", "TEXT"] as const;
 

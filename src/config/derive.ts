@@ -9,7 +9,8 @@ interface Derived {
   readonly gradientCheckpointing: boolean;
   /** Steps, or below 1 a share of the run's steps. */
   readonly evalSteps: number;
-  readonly metricForBestModel: "loss" | "perplexity";
+  readonly stage: "sft" | "pt" | "cls";
+  readonly metricForBestModel: "loss" | "perplexity" | "accuracy" | "f1";
   readonly greaterIsBetter: boolean;
   /** A folder; true: the latest checkpoint in `outputDir`; null: start anew. */
   readonly resumeFromCheckpoint: string | true | null;
@@ -45,8 +46,20 @@ export function derive(
     neatPacking,
     evaluationStrategy,
     activationCheckpointing,
+    taskType,
     ...honoured
   } = values;
+  const stage = taskType === "SEQ_CLS" ? "cls" : honoured.stage;
+  const contradicts =
+    taskType === "SEQ_CLS" ? given.has("stage") && honoured.stage !== "cls" : taskType !== null && stage === "cls";
+  if (contradicts) {
+    problems.push({
+      key: "task_type",
+      what: `contradicts stage: ${honoured.stage}`,
+      got: taskType,
+      hint: "remove one of the two",
+    });
+  }
 
   const checkpointing = honoured.gradientCheckpointing ?? activationCheckpointing ?? false;
   if (checkpointing && disableGradientCheckpointing) {
@@ -76,22 +89,36 @@ export function derive(
     notes.push("optimizer_memory_budget: sgd keeps no states, so that there is nothing to page");
   }
   const { exportDtype, inferDtype, metricForBestModel, resumeFromCheckpoint } = honoured;
+  const metric = metricOf(metricForBestModel);
   const settings: Settings = {
     ...honoured,
     gradientCheckpointing: checkpointing,
     shuffle: honoured.shuffle && !disableShuffling && trainSamplingStrategy !== "sequential",
     groupByLength: honoured.groupByLength || trainSamplingStrategy === "group_by_length",
-    packing: neatPacking || (honoured.packing ?? honoured.stage === "pt"),
+    stage,
+    packing: neatPacking || (honoured.packing ?? stage === "pt"),
     evalStrategy,
     doEval: honoured.doEval || evalStrategy !== "no",
     loraAlpha: honoured.loraAlpha ?? 2 * honoured.loraRank,
     evalSteps: honoured.evalSteps ?? honoured.loggingSteps,
-    metricForBestModel: metricForBestModel?.endsWith("perplexity") ? "perplexity" : "loss",
-    greaterIsBetter: honoured.greaterIsBetter ?? false,
+    metricForBestModel: metric,
+    greaterIsBetter: honoured.greaterIsBetter ?? isBetterGreater(metric),
     resumeFromCheckpoint: resumeFromCheckpoint === false ? null : resumeFromCheckpoint,
     dataSeed: honoured.dataSeed ?? honoured.seed,
     optimizerMemoryBudget: honoured.optimizerMemoryBudget ?? (honoured.optim.startsWith("paged_") ? 0 : null),
     exportDtype: exportDtype === "auto" ? inferDtype : exportDtype,
   };
   return { settings, problems, notes };
+}
+
+type Metric = Settings["metricForBestModel"];
+
+/** Without `eval_`, which transformers takes or leaves. */
+function metricOf(name: Values["metricForBestModel"]): Metric {
+  return (name?.replace(/^eval_/, "") ?? "loss") as Metric;
+}
+
+/** Of a metric that nothing is said about. */
+export function isBetterGreater(metric: Metric): boolean {
+  return metric === "accuracy" || metric === "f1";
 }

@@ -1,7 +1,7 @@
 /** Keys that do not go together, keys that a verb cannot do without, and keys that another one makes idle. */
 import { LowrankError } from "../errors.ts";
 import { takesLoraKeys, trainsAdapter } from "./methods.ts";
-import type { Found, KeyProblem, Settings } from "./derive.ts";
+import { type Found, isBetterGreater, type KeyProblem, type Settings } from "./derive.ts";
 import { scheduleOf } from "./schedule.ts";
 import type { Context, Verb } from "./settings.ts";
 import { storageSettings } from "./storage.ts";
@@ -32,8 +32,19 @@ const LORA_KEYS = [
 const ADAPTER_KEYS = ["lora_target", "additional_target", "peft_config"];
 const FREEZE_KEYS = ["freeze_trainable_layers", "freeze_trainable_modules", "freeze_extra_modules"];
 
+/** Of stage cls, which has no conversations; and of the others, which have no classes. */
+const CLASS_KEYS = ["labels", "num_labels", "text_column_names", "label_column_name"];
+const CHAT_KEYS = [
+  ..."template template_override default_system enable_thinking train_on_prompt mask_history".split(" "),
+  ..."packing neat_packing".split(" "),
+];
+
 /** Keys that mean nothing with this way of training. */
-export function idleKeys(finetuningType: string): readonly string[] {
+export function idleKeys({ finetuningType, stage }: Pick<Settings, "finetuningType" | "stage">): readonly string[] {
+  return [...(stage === "cls" ? [] : CLASS_KEYS), ...methodKeys(finetuningType)];
+}
+
+function methodKeys(finetuningType: string): readonly string[] {
   return [
     ...(takesLoraKeys(finetuningType) ? [] : LORA_KEYS),
     ...(trainsAdapter(finetuningType) ? [] : ADAPTER_KEYS),
@@ -55,6 +66,7 @@ export function checkTogether(settings: Settings, context: RuleContext): Found {
   if (verb === "train" || verb === "data") {
     checkMethod(settings, changed, report, note);
     checkData(settings, hasEvalData, report, note);
+    checkStage(settings, changed, report);
   }
   if (verb === "train" || verb === "trainer") {
     if (!hasEvalData) checkNoEvalData(settings, verb, given, report);
@@ -80,7 +92,7 @@ function checkRequired(settings: Settings, verb: Verb, report: Report): void {
 
 function checkMethod(settings: Settings, changed: ReadonlySet<string>, report: Report, note: Note): void {
   const { finetuningType, adapterNameOrPath, trainFromScratch } = settings;
-  const idle = idleKeys(finetuningType).filter((key) => changed.has(key));
+  const idle = methodKeys(finetuningType).filter((key) => changed.has(key));
   if (idle.length > 0) note(`${idle.join(", ")}: no effect with finetuning_type: ${finetuningType}`);
   if (adapterNameOrPath !== null && !trainsAdapter(finetuningType)) {
     report("adapter_name_or_path", "an adapter is not trained with this finetuning_type", {
@@ -183,13 +195,48 @@ function checkData(settings: Settings, hasEvalData: boolean, report: Report, not
       });
     }
   }
-  if (settings.maskHistory && settings.trainOnPrompt) {
+  if (settings.maskHistory && settings.trainOnPrompt && stage !== "cls") {
     report("mask_history", "does not go with train_on_prompt", { hint: "remove one of the two" });
   }
   if (stage === "pt" && (settings.maskHistory || settings.trainOnPrompt)) {
     report(settings.maskHistory ? "mask_history" : "train_on_prompt", "has no meaning with stage: pt", {
       hint: "there, every token is trained on: remove the line",
     });
+  }
+}
+
+/** Keys of another stage: whoever writes them expects something. */
+function checkStage(settings: Settings, changed: ReadonlySet<string>, report: Report): void {
+  const { stage, metricForBestModel: metric, textColumnNames, labels, numLabels } = settings;
+  if (stage === "cls") {
+    for (const key of CHAT_KEYS.filter((name) => changed.has(name))) {
+      report(key, "has no meaning with stage: cls", {
+        hint: "texts are read as they are, each in a row of its own, without a chat template: remove the line",
+      });
+    }
+    if (metric === "perplexity") {
+      report("metric_for_best_model", "classes have no perplexity", { got: metric, expected: "loss, accuracy or f1" });
+    }
+    if ((textColumnNames?.length ?? 1) > 2) {
+      report("text_column_names", "two texts at most are read together", { got: textColumnNames?.join(",") });
+    }
+    if (labels !== null && labels.length < 2) {
+      report("labels", "a classifier needs two classes at least", { got: labels.join(",") });
+    }
+    if (labels !== null && numLabels !== null && labels.length !== numLabels) {
+      report("num_labels", `is not the number of labels`, {
+        got: `${numLabels}`,
+        expected: labels.length,
+        hint: "remove it",
+      });
+    }
+    return;
+  }
+  for (const key of CLASS_KEYS.filter((name) => changed.has(name))) {
+    report(key, "goes with stage: cls", { got: `stage: ${stage}`, hint: "set stage: cls, or remove the line" });
+  }
+  if (isBetterGreater(metric)) {
+    report("metric_for_best_model", "is there in stage: cls only", { got: metric, expected: "loss or perplexity" });
   }
 }
 
@@ -230,8 +277,9 @@ function checkRun(settings: Settings, verb: Verb, given: ReadonlySet<string>, re
   } else if (earlyStoppingSteps !== null && !given.has("metric_for_best_model")) {
     note("early_stopping_steps: watches the loss of evaluations, as metric_for_best_model is not given");
   }
-  if (settings.greaterIsBetter) {
-    note(`greater_is_better: a larger ${settings.metricForBestModel} counts as better, though it means a worse model`);
+  if (settings.greaterIsBetter !== isBetterGreater(settings.metricForBestModel)) {
+    const size = settings.greaterIsBetter ? "larger" : "smaller";
+    note(`greater_is_better: a ${size} ${settings.metricForBestModel} counts as better, though it means a worse model`);
   }
   if (settings.warmupSteps > 0 && settings.warmupRatio > 0) {
     note(`warmup_ratio: no effect, as warmup_steps: ${settings.warmupSteps} goes before it`);

@@ -11,7 +11,7 @@ import { idleKeys } from "./rules.ts";
  * settings of methods that are not used. Reading it gives the same configuration.
  */
 export function formatRunConfig(settings: Settings): string {
-  const idle = idleKeys(settings.finetuningType);
+  const idle = idleKeys(settings);
   const values = new Map<string, unknown>(Object.entries(settings));
   const sections = Object.keys(SECTIONS).map((section) => {
     const lines = ENTRIES.filter((entry) => entry.section === section && entry.key.status === "honoured")

@@ -54,8 +54,9 @@ export function epochOrder(
   return groupOf === undefined ? order : lengthGrouped(order, lengthOf, groupOf);
 }
 
-/** Tokens that are predicted: the first of an example is not, whatever its label. */
-export function countSupervised({ labels, lengths = [labels.length] }: Encoded): number {
+/** Tokens that are predicted: the first of an example is not, whatever its label. With targets: those. */
+export function countSupervised({ labels, lengths = [labels.length], targets }: Encoded): number {
+  if (targets !== undefined) return targets.length;
   let count = 0;
   let at = 0;
   for (const length of lengths) {

@@ -42,10 +42,28 @@ export interface TextSample {
   readonly source: Source;
 }
 
-export type Sample = ChatSample | TextSample;
+/** A text, or two that are read together, and the class that it is of. */
+export interface ClassSample {
+  readonly kind: "class";
+  readonly text: string;
+  /** The second of two texts. */
+  readonly pair?: string;
+  /** Index of the class, in the order of the run's labels. */
+  readonly label: number;
+  readonly source: Source;
+}
+
+export type Sample = ChatSample | TextSample | ClassSample;
 
 /** Label of a token that is not trained on. */
 export const IGNORED = -100;
+
+/** Something that is to be said of a token, by its own hidden state: the class of the text, or the word that is masked there. */
+export interface Target {
+  /** Index of the token in the row. */
+  readonly at: number;
+  readonly label: number;
+}
 
 /** One row to train on. `labels[i]` is `inputIds[i]` where token i is to be predicted, and {@link IGNORED} elsewhere. */
 export interface Encoded {
@@ -56,4 +74,8 @@ export interface Encoded {
    * within an example, and positions start again at each.
    */
   readonly lengths?: readonly number[];
+  /** In place of `labels`, which are the tokens that follow others. Absent: `labels` are meant. */
+  readonly targets?: readonly Target[];
+  /** Kind of each token, for models that know several. Default: 0. */
+  readonly types?: Int32Array;
 }

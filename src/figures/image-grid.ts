@@ -137,7 +137,7 @@ function cellSvg(
   const { colour, mark } = verdict === undefined ? { colour: "#222", mark: "" } : VERDICTS[verdict];
   const parts = [
     `<image x="${left}" y="${px(top)}" width="${shown}" height="${shown}" preserveAspectRatio="none"` +
-      ` style="image-rendering:pixelated" image-rendering="optimizeSpeed" href="${pngDataUri(pixels, side, enlarged)}"/>`,
+      ` style="image-rendering:pixelated" image-rendering="optimizeSpeed" href="${pngDataUri(pixels, side, side, enlarged)}"/>`,
   ];
   if (verdict !== undefined) {
     const half = FRAME / 2;

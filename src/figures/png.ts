@@ -29,20 +29,20 @@ export function svgToPng(svg: string, scale = 2): Uint8Array {
 /**
  * A PNG file of an image, as a `data:` address for an SVG `<image>`. It is enlarged here, because programs that show
  * SVG differ in whether they smooth enlarged images.
- * @param pixels [3, side, side] bytes: the planes of red, green and blue
+ * @param pixels [3, height, width] bytes: the planes of red, green and blue
  * @param factor each pixel becomes factor × factor pixels
  */
-export function pngDataUri(pixels: Uint8Array, side: number, factor: number): string {
-  const width = side * factor;
-  const data = new Uint8Array(3 * width * width);
-  for (let y = 0; y < width; y++) {
-    for (let x = 0; x < width; x++) {
-      const from = Math.floor(y / factor) * side + Math.floor(x / factor);
+export function pngDataUri(pixels: Uint8Array, width: number, height: number, factor: number): string {
+  const [wide, high] = [width * factor, height * factor];
+  const data = new Uint8Array(3 * wide * high);
+  for (let y = 0; y < high; y++) {
+    for (let x = 0; x < wide; x++) {
+      const from = Math.floor(y / factor) * width + Math.floor(x / factor);
       for (let channel = 0; channel < 3; channel++) {
-        data[3 * (y * width + x) + channel] = pixels[channel * side * side + from] ?? 0;
+        data[3 * (y * wide + x) + channel] = pixels[channel * width * height + from] ?? 0;
       }
     }
   }
-  const png = encode({ width, height: width, data, channels: 3, depth: 8 });
+  const png = encode({ width: wide, height: high, data, channels: 3, depth: 8 });
   return `data:image/png;base64,${Buffer.from(png).toString("base64")}`;
 }

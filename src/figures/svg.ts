@@ -21,6 +21,12 @@ export function px(value: number): string {
   return String(Math.round(value * 100) / 100);
 }
 
+/** A number between 0 and 1 with two decimals and no more than is needed: `0`, `.05`, `.98`, `1`. */
+export function unitText(value: number): string {
+  const rounded = value.toFixed(2);
+  return rounded === "0.00" || rounded === "-0.00" ? "0" : rounded === "1.00" ? "1" : rounded.replace(/^(-?)0/, "$1");
+}
+
 /** Advance widths of DejaVu Sans Bold in em, rounded up, by kind of character; the regular weight is narrower. */
 const WIDTHS: readonly (readonly [RegExp, number])[] = [
   [/[ijl.,:;'|!I ]/, 0.4],
@@ -43,4 +49,33 @@ export function fitText(text: string, width: number, fontSize: number, weight: "
   const characters = Array.from(text);
   while (characters.length > 0 && textWidth(characters.join("") + "…", fontSize, weight) > width) characters.pop();
   return characters.join("").trimEnd() + "…";
+}
+
+/** `text` in lines of at most `width` pixels, broken at spaces; a word that is longer is broken after punctuation, or anywhere. */
+export function wrapText(
+  text: string,
+  width: number,
+  fontSize: number,
+  weight: "normal" | "bold" = "normal",
+): string[] {
+  const fits = (line: string) => textWidth(line.trimEnd(), fontSize, weight) <= width;
+  const lines: string[] = [];
+  let line = "";
+  const add = (piece: string) => {
+    if (line !== "" && !fits(line + piece)) {
+      lines.push(line.trimEnd());
+      line = "";
+    }
+    line += line === "" ? piece.trimStart() : piece;
+  };
+  for (const word of text.split(/(?<= )/)) {
+    if (fits(word)) add(word);
+    else
+      for (const part of word.split(/(?<=[./_-])/)) {
+        if (fits(part)) add(part);
+        else for (const character of part) add(character);
+      }
+  }
+  if (line.trimEnd() !== "" || lines.length === 0) lines.push(line.trimEnd());
+  return lines;
 }

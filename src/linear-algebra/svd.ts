@@ -8,6 +8,7 @@
  * {@link randomizedSvd} takes 4 (iterations + 1) rank · rows · columns: subspace iteration from a random start (Halko, Martinsson
  * and Tropp 2011, algorithm 4.4), as torch.svd_lowrank, whose start is as wide as the rank, too.
  */
+import { NumericError } from "../errors.ts";
 import type { Random } from "../random.ts";
 import { type Columns, combine, jacobi, norm, qr } from "./columns.ts";
 import { largestEigen } from "./symmetric.ts";
@@ -33,9 +34,14 @@ const VANISHING = 1e-9;
 /** Elements of rows that are multiplied while they are in the cache. */
 const CHUNK = 512;
 
-/** The largest singular values and their vectors. @param rank how many; default: all */
+/**
+ * The largest singular values and their vectors.
+ * @param rank how many; default: all
+ * @throws NumericError if a number is not finite
+ */
 export function svd(matrix: Matrix, rank = Infinity): Svd {
   const { rows, columns } = matrix;
+  requireFinite(matrix);
   const isWide = rows <= columns;
   const [n, m] = isWide ? [rows, columns] : [columns, rows];
   const X = isWide ? Float64Array.from(matrix.data) : transposed(matrix);
@@ -56,14 +62,25 @@ export function svd(matrix: Matrix, rank = Infinity): Svd {
   return isWide ? { values, left: small, right: large } : { values, left: large, right: small };
 }
 
-/** All singular values, in descending order. */
+/** All singular values, in descending order. @throws NumericError if a number is not finite */
 export function singularValues(matrix: Matrix): Float64Array {
   const { rows, columns } = matrix;
+  requireFinite(matrix);
   const isWide = rows <= columns;
   const [n, m] = isWide ? [rows, columns] : [columns, rows];
   const X = isWide ? Float64Array.from(matrix.data) : transposed(matrix);
   const { values } = largestEigen(gram(X, n, m), n, { vectors: false });
   return values.map((square) => Math.sqrt(Math.max(0, square)));
+}
+
+function requireFinite({ rows, columns, data }: Matrix): void {
+  const at = data.findIndex((value) => !Number.isFinite(value));
+  if (at < 0) return;
+  throw new NumericError({
+    where: `row ${Math.floor(at / columns)}, column ${at % columns} of a matrix of ${rows} × ${columns}`,
+    what: "a number that is not finite has no singular values",
+    got: data[at],
+  });
 }
 
 /** Approximates the largest singular values and their vectors. @param iterations steps of the subspace iteration, from 0 */

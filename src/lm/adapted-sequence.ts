@@ -5,7 +5,7 @@
 import { type Adapter, sharedValues } from "../adapters/adapter.ts";
 import type { Value } from "../ir/graph.ts";
 import { dim } from "../ir/shape.ts";
-import type { CausalLm, Sequence } from "../models/causal-lm.ts";
+import type { TextModel, Sequence } from "../models/text-model.ts";
 import type { Tracing } from "../nn/module.ts";
 import { streamOf } from "../random.ts";
 import { VIRTUAL } from "./sequence.ts";
@@ -37,7 +37,7 @@ export function virtualTokens(adapters: readonly Adapter[]): VirtualTokens {
  */
 export function adaptedSequence(
   tracing: Tracing,
-  model: CausalLm,
+  model: TextModel,
   sequence: Sequence,
   adapters: readonly Adapter[],
   seed?: Value,

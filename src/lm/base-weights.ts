@@ -2,11 +2,11 @@
 import type { BaseWeights } from "../adapters/initialize.ts";
 import { readParameter } from "../formats/model/read-parameter.ts";
 import { familyOf } from "../models/index.ts";
-import type { CausalLMModel } from "./causal-lm-model.ts";
+import type { PretrainedModel } from "./pretrained-model.ts";
+import { matchOf } from "./read-model.ts";
 
-export function baseWeights({ language, dir, config }: CausalLMModel): BaseWeights {
+export function baseWeights({ language, dir, config }: PretrainedModel): BaseWeights {
   const { device, storages, model } = language;
-  const { storedName } = familyOf(config.modelType);
   return {
     read: async (parameter) =>
       Float32Array.from((await device.read(language.tied[parameter] ?? parameter)).data as Float32Array),
@@ -17,9 +17,6 @@ export function baseWeights({ language, dir, config }: CausalLMModel): BaseWeigh
       return (values) => storage.decode(storage.encode(values, shape, options), shape, options);
     },
     original: (parameter) =>
-      readParameter(dir, model.parameters, parameter, {
-        tied: model.tied,
-        ...(storedName === undefined ? {} : { storedName }),
-      }),
+      readParameter(dir, model.parameters, parameter, matchOf(model, familyOf(config.modelType))),
   };
 }

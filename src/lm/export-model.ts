@@ -20,7 +20,7 @@ import type { ParameterSpec } from "../nn/module.ts";
 import type { RopeStretch } from "../models/stretch-positions.ts";
 import { ortDevice } from "../runtime/node/device-node.ts";
 import type { Device } from "../runtime/runtime.ts";
-import { AutoModelForCausalLM, type CausalLMModel, type HubOptions, hubOptions, readModel } from "./causal-lm-model.ts";
+import { AutoModelForCausalLM, type CausalLMModel } from "./causal-lm-model.ts";
 import { CHECK_PROMPTS, type CheckPrompt, drawnPrompts, encodePrompts } from "./check-prompts.ts";
 import { type ExportedText, exportedText } from "./export-text.ts";
 import { commitOf, identityOf, modelFiles } from "./file-identity.ts";
@@ -46,6 +46,8 @@ import {
   wireTexts,
 } from "./merge-report.ts";
 import { chosenStorage, type StorageSettings } from "./quantization.ts";
+import { type HubOptions, hubOptions } from "./pretrained-model.ts";
+import { readModel } from "./read-model.ts";
 import { AGAINST, type Against, storageCost, type StorageCost, type StorageReport } from "./storage-cost.ts";
 import { compareOperators, isSameList, type NotingDevice, noteGraphs, operatorsOf } from "./operators.ts";
 
@@ -522,11 +524,10 @@ async function openExported(dir: string, { threads, signal }: ExportOptions): Pr
     await rm(cacheDir, { recursive: true, force: true });
   };
   try {
-    const { model, storedName } = await readModel(dir);
+    const { model, match } = await readModel(dir);
     await loadWeights(noting, model.parameters, dir, {
-      tied: model.tied,
+      ...match,
       cacheDir,
-      ...(storedName === undefined ? {} : { storedName }),
       ...(signal === undefined ? {} : { signal }),
     });
     return { language: new LanguageModel(noting, model), device: noting, dispose };

@@ -1,7 +1,7 @@
 /** `forward`: arrays of token ids in, logits and loss out. */
 import { ConfigError, listed } from "../errors.ts";
 import { IGNORED } from "../data/sample.ts";
-import type { CausalLm } from "../models/causal-lm.ts";
+import type { TextModel } from "../models/text-model.ts";
 import { PLACEHOLDER, type VirtualTokens } from "./adapted-sequence.ts";
 import type { LanguageModel } from "./language-model.ts";
 import { supervisedFeeds, type SupervisedRows } from "./rows.ts";
@@ -13,18 +13,27 @@ export interface ForwardInput {
   readonly inputIds: TokenRows;
   /** [B][T] 1 where there is a token, 0 where there is padding. Default: 1 everywhere. */
   readonly attentionMask?: TokenRows;
-  /** [B][T] Virtual tokens come before them. Default: 0, 1, 2, … in every row, as in transformers. */
+  /**
+   * [B][T] Virtual tokens come before them. Default, as in transformers: 0, 1, 2, … in every row; where the model has a
+   * padding token that takes no position (RoBERTa), the others are counted from the number after that token's.
+   */
   readonly positionIds?: TokenRows;
-  /** [B][T] Token to be predicted at each place, by the token before it; -100 where nothing is. Default: no loss. */
+  /** [B][T] Kind of each token, for models that know several (BERT). Default: 0 everywhere. */
+  readonly tokenTypeIds?: TokenRows;
+  /**
+   * [B][T] Token to be predicted at each place, -100 where nothing is: by the token before it, or, if the model predicts
+   * masked tokens, by that at the place itself. Default: no loss.
+   */
   readonly labels?: TokenRows;
   /** Name of the adapter of each row, `"__base__"` for none. Default: the active ones for all rows. */
   readonly adapterNames?: readonly string[];
 }
 
-const OPTIONS = {
+export const FORWARD_OPTIONS = {
   inputIds: true,
   attentionMask: true,
   positionIds: true,
+  tokenTypeIds: true,
   labels: true,
   adapterNames: true,
 } as const satisfies Record<keyof ForwardInput, true>;
@@ -49,25 +58,25 @@ export async function forwardRows(
   input: ForwardInput,
   choose: ChooseAdapters,
 ): Promise<ForwardOutput> {
-  checkInput("forward", input, OPTIONS);
+  checkInput("forward", input, FORWARD_OPTIONS);
   const batch = input.inputIds.length;
   const chosen = fillRows(choose(input.adapterNames, batch), batch);
   const virtual = language.virtualTokens(chosen);
   checkForward(input, language.model, virtual.count);
   const { labels } = input;
-  const rows = forwardInputs(input, virtual);
+  const rows = forwardInputs(input, virtual, language.model);
   const { length } = rows;
   const feeds = sequenceFeeds(language.model, rows);
   const { data } = await language.logits(feeds, chosen);
-  const { vocabSize } = language.model;
+  const { outputs } = language.model;
   // Places whose outputs mean nothing are left out.
   const skipped = virtual.predict ? 0 : virtual.count;
-  const dims = [batch, length - skipped, vocabSize] as const;
+  const dims = [batch, length - skipped, outputs] as const;
   // A copy: the engine writes the next result over this one.
-  const logits = new Float32Array(batch * (length - skipped) * vocabSize);
+  const logits = new Float32Array(batch * (length - skipped) * outputs);
   for (let b = 0; b < batch; b++) {
-    const [from, to] = [b * length + skipped, (b + 1) * length].map((place) => place * vocabSize);
-    logits.set((data as Float32Array).subarray(from, to), b * (length - skipped) * vocabSize);
+    const [from, to] = [b * length + skipped, (b + 1) * length].map((place) => place * outputs);
+    logits.set((data as Float32Array).subarray(from, to), b * (length - skipped) * outputs);
   }
   if (labels === undefined) return { logits, dims };
   const count = rows.labels.length;
@@ -82,10 +91,13 @@ export function fillRows(chosen: readonly (readonly string[])[], batch: number):
 }
 
 /** The batch, with virtual tokens before every row, its padding included: they are always attended to, as in PEFT. */
-function forwardInputs(
-  { inputIds, attentionMask, positionIds, labels }: ForwardInput,
+export function forwardInputs(
+  input: ForwardInput,
   { count: places, predict }: VirtualTokens,
+  model: TextModel,
 ): SupervisedRows {
+  const { inputIds, attentionMask, tokenTypeIds, labels } = input;
+  const positionIds = positionsOf(input, model);
   const batch = inputIds.length;
   const length = places + inputIds[0]!.length;
   const laid = (value: (b: number, t: number) => number, before: (i: number) => number) =>
@@ -94,10 +106,12 @@ function forwardInputs(
       return t < 0 ? before(t + places) : value(Math.floor(at / length), t);
     });
   const [rows, wanted]: [number[], number[]] = [[], []];
+  // How far before a token that is to be predicted the hidden state is that predicts it.
+  const before = model.task.kind === "causal" ? 1 : 0;
   labels?.forEach((line, b) =>
     Array.from(line).forEach((label, t) => {
-      if ((t === 0 && !predict) || label === IGNORED) return;
-      rows.push(b * length + places + t - 1);
+      if ((t < before && !predict) || label === IGNORED) return;
+      rows.push(b * length + places + t - before);
       wanted.push(label);
     }),
   );
@@ -113,9 +127,17 @@ function forwardInputs(
       () => 1,
     ),
     positions: laid(
-      (b, t) => places + (positionIds?.[b]?.[t] ?? t),
+      (b, t) => (positionIds[b]![t]! < 0 ? positionIds[b]![t]! : places + positionIds[b]![t]!),
       (i) => i,
     ),
+    ...(model.tokenTypes === undefined
+      ? {}
+      : {
+          types: laid(
+            (b, t) => tokenTypeIds?.[b]?.[t] ?? 0,
+            () => 0,
+          ),
+        }),
     ...(places === 0
       ? {}
       : {
@@ -129,13 +151,26 @@ function forwardInputs(
   };
 }
 
+/** [B][T] Positions from 0; -1 for a padding token that takes none. */
+function positionsOf({ inputIds, positionIds }: ForwardInput, { paddingToken }: TextModel): TokenRows {
+  // In transformers they are places in the table of positions, whose first ones the padding token takes.
+  if (positionIds !== undefined) {
+    return positionIds.map((row) => Array.from(row, (position) => position - (paddingToken ?? -1) - 1));
+  }
+  return inputIds.map((row) => {
+    let position = 0;
+    return Array.from(row, (id) => (id === paddingToken ? -1 : position++));
+  });
+}
+
 /** @param places those of virtual tokens: they count as positions */
-function checkForward(input: ForwardInput, { vocabSize, maxPositions, rope }: CausalLm, places: number): void {
-  const { inputIds, positionIds, labels } = input;
+export function checkForward(input: ForwardInput, model: TextModel, places: number): void {
+  const { vocabSize, maxPositions, rope, tokenTypes = 1 } = model;
+  const { inputIds, positionIds, tokenTypeIds, labels } = input;
   const wrong: string[] = [];
   const length = inputIds[0]?.length ?? 0;
   if (length === 0) wrong.push("inputIds has no tokens");
-  for (const name of ["inputIds", "attentionMask", "positionIds", "labels"] as const) {
+  for (const name of ["inputIds", "attentionMask", "positionIds", "tokenTypeIds", "labels"] as const) {
     const rows = input[name];
     if (rows === undefined) continue;
     if (rows.length !== inputIds.length) wrong.push(`${name} has ${rows.length} rows and inputIds ${inputIds.length}`);
@@ -146,11 +181,18 @@ function checkForward(input: ForwardInput, { vocabSize, maxPositions, rope }: Ca
   const badId = flat(inputIds).find((id) => !isToken(id));
   if (badId !== undefined) wrong.push(`inputIds has ${badId}, and the vocabulary has ${vocabSize} tokens`);
   // Rotations go on for ever, and a table of positions ends.
-  const last = rope === undefined ? Math.max(...(positionIds === undefined ? [length - 1] : flat(positionIds))) : 0;
+  const positions = rope === undefined ? flat(positionsOf(input, model)) : [];
+  const last = positions.reduce((a, b) => Math.max(a, b), 0);
+  const first = positions.reduce((a, b) => Math.min(a, b), 0);
+  if (first < (model.paddingToken === undefined ? 0 : -1)) {
+    wrong.push(`positionIds has ${flat(positionIds!).reduce((a, b) => Math.min(a, b))}, which is before the first position`);
+  }
   if (last + places >= maxPositions) {
     const taken = places === 0 ? "" : `, ${places} of which are taken by virtual tokens`;
     wrong.push(`position ${last} is asked for, and the model has ${maxPositions}${taken}`);
   }
+  const badType = flat(tokenTypeIds ?? []).find((type) => !(Number.isInteger(type) && type >= 0 && type < tokenTypes));
+  if (badType !== undefined) wrong.push(`tokenTypeIds has ${badType}, and the model knows ${tokenTypes} of them`);
   const badLabel = flat(labels ?? []).find((id) => id !== IGNORED && !isToken(id));
   if (badLabel !== undefined) wrong.push(`labels has ${badLabel}, neither a token nor ${IGNORED}`);
   if (wrong.length > 0) {

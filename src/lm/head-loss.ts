@@ -18,7 +18,7 @@ import { reshape } from "../ir/ops/reshape.ts";
 import { scatterAdd } from "../ir/ops/scatter-add.ts";
 import { softmaxCrossEntropy } from "../ir/ops/softmax-cross-entropy.ts";
 import { dim } from "../ir/shape.ts";
-import type { CausalLm } from "../models/causal-lm.ts";
+import type { TextModel } from "../models/text-model.ts";
 import type { Tracing } from "../nn/module.ts";
 
 /** Names of the feeds: int32 [chunks, C] each, and a scalar. */
@@ -41,7 +41,7 @@ export interface HeadLoss {
  */
 export function headLoss(
   tracing: Tracing,
-  model: CausalLm,
+  model: TextModel,
   hidden: Value,
   wanted: readonly Value[],
   chunks: number,
@@ -87,7 +87,7 @@ function indexOf({ graph }: Tracing, i: number): Value {
  */
 export function meanLoss(
   graph: Graph,
-  model: CausalLm,
+  model: TextModel,
   hidden: Value,
   chunks: number,
   tracingOf: (rows: Value) => Tracing,

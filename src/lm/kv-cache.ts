@@ -19,7 +19,7 @@ import { sub } from "../ir/ops/sub.ts";
 import { where } from "../ir/ops/where.ts";
 import { sizeValue } from "../ir/ops/dim-size.ts";
 import { dim } from "../ir/shape.ts";
-import type { AttentionCall, CausalLm, Sequence } from "../models/causal-lm.ts";
+import type { AttentionCall, TextModel, Sequence } from "../models/text-model.ts";
 import { additiveMask, attention } from "../nn/attention.ts";
 import type { Device, Feeds } from "../runtime/runtime.ts";
 import { positionFeeds, positionTensors, TOKENS, VIRTUAL } from "./sequence.ts";
@@ -30,7 +30,7 @@ const VALID = "cache/valid";
 const SLOTS = 256;
 
 /** Adds the feeds of new tokens [B, T] and the states of a cache with S slots to a graph. */
-export function cachedSequence(graph: Graph, model: CausalLm): Sequence {
+export function cachedSequence(graph: Graph, model: TextModel): Sequence {
   const [B, T, S] = [dim("B"), dim("T"), dim("S")];
   const tokens = graph.feed(TOKENS, { dtype: "int32", shape: [B, T] });
   const start = graph.feed(START, { dtype: "int32", shape: [] });
@@ -83,14 +83,14 @@ const HOLDERS = new WeakMap<Device, KvCache>();
 /** The cache of one batch of sequences, on a device. A new one that is filled takes the place of the one before. */
 export class KvCache {
   readonly #device: Device;
-  readonly #model: CausalLm;
+  readonly #model: TextModel;
   readonly #batch: number;
   #slots = 0;
   #filled = 0;
   /** [B · S] 1 where a token may be attended to. */
   #valid = new Int32Array();
 
-  constructor(device: Device, model: CausalLm, batch: number) {
+  constructor(device: Device, model: TextModel, batch: number) {
     this.#device = device;
     this.#model = model;
     this.#batch = batch;

@@ -15,7 +15,7 @@ import { gather } from "../ir/ops/gather.ts";
 import { reshape } from "../ir/ops/reshape.ts";
 import { slice } from "../ir/ops/slice.ts";
 import { dim } from "../ir/shape.ts";
-import type { CausalLm, Sequence } from "../models/causal-lm.ts";
+import type { TextModel, Sequence } from "../models/text-model.ts";
 import { nearest } from "../nearest.ts";
 import type { ParameterSpec, Tracing } from "../nn/module.ts";
 import type { StoredWeights } from "../nn/stored-weight.ts";
@@ -33,11 +33,14 @@ export const BASE = "__base__";
 /** Which adapters are on, for each row of a batch: none, one, or several after each other. */
 export type RowAdapters = readonly (readonly string[])[];
 
-type Purpose = "logits" | "loss" | "cached";
+type Purpose = "logits" | "rows" | "loss" | "cached";
+
+/** Name of a feed: int32 [R], indices into [B · T]. */
+const CHOSEN = "chosen/rows";
 
 export class LanguageModel {
   readonly device: Device;
-  readonly model: CausalLm;
+  readonly model: TextModel;
   readonly stored: StoredWeights | undefined;
   /** Parameters that are not stored as float32 values, by name, and how. */
   readonly storages: StoredParameters;
@@ -56,7 +59,7 @@ export class LanguageModel {
    */
   constructor(
     device: Device,
-    model: CausalLm,
+    model: TextModel,
     stored?: StoredWeights,
     storages: StoredParameters = new Map<string, WeightStorage>(),
   ) {
@@ -163,9 +166,15 @@ export class LanguageModel {
     for (const executable of compiled) await (await executable).dispose();
   }
 
-  /** Logits of whole sequences, float32 [B · T, V]. @param feeds those of `sequenceFeeds` */
+  /** Logits of whole sequences, float32 [B · T, outputs]. @param feeds those of `sequenceFeeds` */
   async logits(feeds: Feeds, rows: RowAdapters): Promise<Tensor> {
     return (await this.#run("logits", feeds, rows)).logits!;
+  }
+
+  /** Logits of some tokens of whole sequences, float32 [R, outputs]. @param at int32 [R], indices into [B · T] */
+  async logitsAt(feeds: Feeds, at: Int32Array, rows: RowAdapters): Promise<Tensor> {
+    const chosen: Tensor = { dtype: "int32", shape: [at.length], data: at };
+    return (await this.#run("rows", { ...feeds, [CHOSEN]: chosen }, rows)).logits!;
   }
 
   /** Mean loss of the supervised tokens, in nats. @param feeds those of `sequenceFeeds` and of `supervisedFeeds` */
@@ -283,7 +292,13 @@ export class LanguageModel {
         graph.output("logits", model.head(gated(perToken), reshape(hidden, [-1, model.hiddenSize])));
       } else {
         const tracingOf = (rows: Value) => gated((gate) => gather(perToken(gate), rows));
-        graph.output("loss", meanLoss(graph, model, hidden, chunks, tracingOf));
+        if (purpose === "rows") {
+          const chosen = graph.feed(CHOSEN, { dtype: "int32", shape: [dim("R")] });
+          const at = gather(reshape(hidden, [-1, model.hiddenSize]), chosen); // [R, D]
+          graph.output("logits", model.head(tracingOf(chosen), at));
+        } else {
+          graph.output("loss", meanLoss(graph, model, hidden, chunks, tracingOf));
+        }
       }
     }
     const read = new Set(graph.inputs.map(({ value }) => value.name));

@@ -7,7 +7,8 @@ import type { Method } from "../adapters/method.ts";
 import { ConfigError } from "../errors.ts";
 import { readConfig } from "../formats/peft/config.ts";
 import { JsonObject, type JsonValue } from "../formats/peft/json-object.ts";
-import type { CausalLm } from "../models/causal-lm.ts";
+import type { Provenance } from "../formats/peft/config.ts";
+import type { TextModel } from "../models/text-model.ts";
 import { nearest } from "../nearest.ts";
 
 /** Settings that every method has. */
@@ -17,11 +18,8 @@ const COMMON = [
 ];
 
 /** A language model as adapters are put on it. @param nameOrPath where its tokenizer is */
-export function adaptable(
-  { parameters, layers, tied, modelType, hiddenSize, blocks, heads, kvHeads, headDim, maxPositions }: CausalLm,
-  defaultTargets: readonly string[],
-  nameOrPath?: string,
-): AdaptableModel {
+export function adaptable(model: TextModel, defaultTargets: readonly string[], nameOrPath?: string): AdaptableModel {
+  const { parameters, layers, tied, modelType, hiddenSize, blocks, heads, kvHeads, headDim, maxPositions } = model;
   return {
     parameters,
     layers,
@@ -34,6 +32,7 @@ export function adaptable(
     headDim,
     maxPositions,
     ...(heads === undefined ? {} : { heads }),
+    ...(model.newModules === undefined ? {} : { newModules: model.newModules }),
     ...(nameOrPath === undefined ? {} : { nameOrPath }),
   };
 }
@@ -42,13 +41,14 @@ export function adaptable(
  * @param settings `method` says which of several methods with one `peftType` is meant, by its name in the registry; without
  *   it the settings do, as in a file (`useDora: true`)
  * @param previous adapter of an earlier task that the new one goes on from
+ * @param taskType of the model, which the settings may repeat. Absent: any
  * @throws FormatError or ConfigError naming every setting that is wrong, unknown or cannot be honoured
  */
 export function attachPeft(
   model: AdaptableModel,
   name: string,
   { method: chosen, ...settings }: { readonly peftType: string; readonly [setting: string]: unknown },
-  previous?: Adapter,
+  { previous, taskType }: { readonly previous?: Adapter } & Pick<Provenance, "taskType"> = {},
 ): Adapter {
   const fields = Object.entries(settings).map(([key, value]) => [wireName(key), (value ?? null) as JsonValue] as const);
   const type: unknown = settings.peftType;
@@ -63,7 +63,19 @@ export function attachPeft(
       hint: unknown.map((key) => `${key}: the nearest one is ${nearest(camelCase(key), known)!}`).join("; "),
     });
   }
-  const options = { ...selection, name, config };
+  const asked = settings["taskType"] ?? settings["task_type"] ?? taskType;
+  if (asked !== taskType && taskType !== undefined) {
+    throw new ConfigError({
+      where,
+      what: "task_type is not what the model was loaded for",
+      got: typeof asked === "string" ? asked : JSON.stringify(asked),
+      expected: taskType,
+      hint: "leave it out, or load the model with the class for the task",
+    });
+  }
+  // As in PEFT, an adapter that is trained to classify has a head of its own.
+  const modulesToSave = [...new Set([...selection.modulesToSave, ...(model.newModules ?? [])])];
+  const options = { ...selection, modulesToSave, name, config };
   return previous === undefined ? attach(model, method, options) : attachAfter(previous, method, options);
 }
 

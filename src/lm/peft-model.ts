@@ -16,11 +16,11 @@ import { restoreAdapter, saveStates } from "../formats/peft/restore.ts";
 import { saveAdapter } from "../formats/peft/save.ts";
 import { resolveFolder } from "../hub/resolve.ts";
 import { baseWeights } from "./base-weights.ts";
-import { type CausalLMModel, type HubOptions, hubOptions } from "./causal-lm-model.ts";
-import { type ForwardInput, type ForwardOutput, forwardRows } from "./forward.ts";
+import { CausalLMModel } from "./causal-lm-model.ts";
 import { type GenerateInput, generateFrom, type GenerateResult } from "./generate-input.ts";
 import { BASE, type RowAdapters } from "./language-model.ts";
 import { adaptable, attachPeft } from "./peft-config.ts";
+import { type HubOptions, hubOptions, type PretrainedModel } from "./pretrained-model.ts";
 import { startTokenizer } from "./start-text.ts";
 import { adapterTrainable, countTrainable, type Trainable, trainableText } from "./trainable.ts";
 
@@ -53,7 +53,7 @@ export interface LoraConfig {
   /** LoRA+: the learning rate of B over that of A. Default: the same. */
   readonly loraplusLrRatio?: number | null;
   readonly fanInFanOut?: boolean;
-  /** Default: "CAUSAL_LM". */
+  /** Default: that of the model, such as "CAUSAL_LM" or "SEQ_CLS". With the latter the adapter trains a copy of the head. */
   readonly taskType?: string;
   readonly [further: string]: unknown;
 }
@@ -93,22 +93,30 @@ export interface NewAdapterOptions {
  * @throws FormatError or ConfigError naming every setting that is wrong or cannot be honoured, and every target that
  *   matches no layer
  */
-export function getPeftModel(model: CausalLMModel, config: PeftConfig, options: NewAdapterOptions = {}): PeftModel {
+export function getPeftModel<M extends PretrainedModel>(
+  model: M,
+  config: PeftConfig,
+  options: NewAdapterOptions = {},
+): PeftModel<M> {
   const peft = new PeftModel(model);
   peft.addAdapter(options.adapterName ?? "default", config, options);
   return peft;
 }
 
-export class PeftModel {
+/** What `forward` of a model takes and gives. */
+type InputOf<M> = M extends { forward(input: infer Input): unknown } ? Input : never;
+type OutputOf<M> = M extends { forward(input: never): Promise<infer Output> } ? Output : never;
+
+export class PeftModel<M extends PretrainedModel = CausalLMModel> {
   /** The model without adapters. */
-  readonly base: CausalLMModel;
+  readonly base: M;
   readonly #trainable = new Set<string>();
   #active: readonly string[] = [];
   #isDisabled = false;
   /** What was begun by methods that do not wait. */
   #pending: Promise<unknown> = Promise.resolve();
 
-  constructor(base: CausalLMModel) {
+  constructor(base: M) {
     this.base = base;
   }
 
@@ -117,7 +125,11 @@ export class PeftModel {
    * @param nameOrPath a folder with `adapter_config.json`, or a name on the hub
    * @throws FormatError listing everything about the files that does not fit the model
    */
-  static async fromPretrained(model: CausalLMModel, nameOrPath: string, options: LoadOptions = {}): Promise<PeftModel> {
+  static async fromPretrained<M extends PretrainedModel>(
+    model: M,
+    nameOrPath: string,
+    options: LoadOptions = {},
+  ): Promise<PeftModel<M>> {
     const peft = new PeftModel(model);
     const name = options.adapterName ?? "default";
     await peft.loadAdapter(nameOrPath, name, options);
@@ -164,7 +176,10 @@ export class PeftModel {
     this.#expectFree(adapterName);
     const { language } = this.base;
     const previous = from === undefined ? undefined : language.adapter(from);
-    const adapter = attachPeft(this.#adaptable(), adapterName, config, previous);
+    const adapter = attachPeft(this.#adaptable(), adapterName, config, {
+      ...this.base.adapterTask,
+      ...(previous === undefined ? {} : { previous }),
+    });
     const added = language.add(adapter);
     this.#begin(async () => {
       await added;
@@ -213,15 +228,24 @@ export class PeftModel {
   }
 
   /** `forward` of the base with the active adapters, or those that `adapterNames` gives to each row. */
-  async forward(input: ForwardInput): Promise<ForwardOutput> {
+  async forward(input: InputOf<M>): Promise<OutputOf<M>> {
     await this.#pending;
-    return forwardRows(this.base.language, input, this.#choose);
+    return (await this.base.forwardWith(input as never, this.#choose)) as OutputOf<M>;
   }
 
-  /** `generate` of the base, with adapters as in {@link forward}. */
-  async generate(input: GenerateInput): Promise<GenerateResult> {
+  /** `generate` of the base, with adapters as in {@link forward}. @throws ConfigError if the base predicts no next tokens */
+  async generate(input: M extends CausalLMModel ? GenerateInput : never): Promise<GenerateResult> {
     await this.#pending;
-    return generateFrom(this.base.language, this.base.generation, input, this.#choose);
+    const base: PretrainedModel = this.base;
+    if (!(base instanceof CausalLMModel)) {
+      throw new ConfigError({
+        where: "generate",
+        what: "only models that predict the next token go on with texts",
+        got: `a model for ${base.language.model.task.kind}`,
+        hint: "load the model with AutoModelForCausalLM",
+      });
+    }
+    return generateFrom(base.language, base.generation, input, this.#choose);
   }
 
   /**
@@ -241,7 +265,7 @@ export class PeftModel {
   }
 
   /** The base with the active adapters merged into its weights, and no adapters. This object is of no more use. */
-  async mergeAndUnload(): Promise<CausalLMModel> {
+  async mergeAndUnload(): Promise<M> {
     const { language } = this.base;
     if (!language.isMerged) await this.mergeAdapter();
     for (const name of this.adapterNames) await this.deleteAdapter(name);
@@ -249,7 +273,7 @@ export class PeftModel {
   }
 
   /** The base without any adapters. This object is of no more use. */
-  async unload(): Promise<CausalLMModel> {
+  async unload(): Promise<M> {
     await this.unmergeAdapter();
     for (const name of this.adapterNames) await this.deleteAdapter(name);
     return this.base;
@@ -301,7 +325,7 @@ export class PeftModel {
   async #save(adapter: Adapter, dir: string): Promise<void> {
     await saveAdapter(this.base.language.device, adapter, dir, {
       baseModelNameOrPath: this.base.nameOrPath,
-      taskType: "CAUSAL_LM",
+      ...this.base.adapterTask,
     });
   }
 

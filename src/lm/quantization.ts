@@ -1,6 +1,6 @@
 /** In which storage the frozen weights of a model are to be: as users ask for it, and which parameters it concerns. */
 import { ConfigError } from "../errors.ts";
-import type { CausalLm } from "../models/causal-lm.ts";
+import type { TextModel } from "../models/text-model.ts";
 import type { ParameterSpec } from "../nn/module.ts";
 import { type Storage, storageOf, type StorageOptions, type WeightStorage } from "../quant/index.ts";
 
@@ -59,7 +59,7 @@ export function chosenStorage(settings: StorageSettings): ChosenStorage | undefi
  * does: they are few, and errors in them cost most.
  */
 export function storageOfParameters(
-  model: CausalLm,
+  model: TextModel,
   { storage, options }: ChosenStorage,
 ): (parameter: ParameterSpec) => WeightStorage | undefined {
   const layers = model.layers.filter((layer) => layer.kind === "linear" && layer.isOutput !== true);

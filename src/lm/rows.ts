@@ -13,7 +13,7 @@ export interface SupervisedRows extends Rows {
 }
 
 /**
- * Pads on the right. A label belongs to the token before it: the first token of an example is never predicted, and in a
+ * Pads on the right. A target belongs to its token. A label belongs to the token before it: the first token of an example is never predicted, and in a
  * packed row neither is the first of the next one.
  * @param padId token that fills the rest of shorter rows; nothing attends to it
  * @param virtual places before the first token of each example. If the last of them predicts, so is the first token
@@ -33,8 +33,10 @@ export function supervisedRows(
   const virtual = new Int32Array(batch * length);
   const rows: number[] = [];
   const labels: number[] = [];
-  examples.forEach(({ inputIds, labels: wanted, lengths = [inputIds.length] }, b) => {
+  const types = new Int32Array(batch * length);
+  examples.forEach(({ inputIds, labels: wanted, lengths = [inputIds.length], targets, types: kinds }, b) => {
     let [at, place] = [0, b * length];
+    const labelAt = new Map(targets?.map((target) => [target.at, target.label]));
     lengths.forEach((count, segment) => {
       for (let i = 0; i < places + count; i++, place++) {
         segments[place] = segment + 1;
@@ -45,6 +47,14 @@ export function supervisedRows(
           continue;
         }
         tokens[place] = inputIds[at]!;
+        types[place] = kinds?.[at] ?? 0;
+        if (targets !== undefined) {
+          const said = labelAt.get(at++);
+          if (said === undefined) continue;
+          rows.push(place);
+          labels.push(said);
+          continue;
+        }
         const label = wanted[at++]!;
         if (label === IGNORED || (i === places && !predict)) continue;
         rows.push(place - 1);
@@ -58,6 +68,7 @@ export function supervisedRows(
     tokens,
     segments,
     positions,
+    types,
     ...(places === 0 ? {} : { virtual }),
     rows: Int32Array.from(rows),
     labels: Int32Array.from(labels),

@@ -15,7 +15,7 @@ import { scalar } from "../ir/ops/constant.ts";
 import { sub } from "../ir/ops/sub.ts";
 import { where } from "../ir/ops/where.ts";
 import { dim } from "../ir/shape.ts";
-import type { CausalLm, Sequence } from "../models/causal-lm.ts";
+import type { AttentionCall, Sequence, TextModel } from "../models/text-model.ts";
 import { additiveMask, attention, causalMask } from "../nn/attention.ts";
 import { rotationTables } from "../nn/rope.ts";
 import type { Feeds } from "../runtime/runtime.ts";
@@ -26,6 +26,7 @@ export const SEGMENTS = "segments";
 export const POSITIONS = "positions";
 export const COS = "rotation/cos";
 export const SIN = "rotation/sin";
+export const TYPES = "types";
 /** int32 [B, T]: i for the i-th virtual token of an example, from 1; 0 for tokens and padding. */
 export const VIRTUAL = "virtual";
 
@@ -39,7 +40,7 @@ export interface SequenceOptions {
 /** Adds the feeds of whole sequences [B, T] to a graph. */
 export function wholeSequence(
   graph: Graph,
-  model: CausalLm,
+  model: TextModel,
   { checkpoint = false, exactPadding = false }: SequenceOptions = {},
 ): Sequence {
   const [B, T] = [dim("B"), dim("T")];
@@ -49,29 +50,35 @@ export function wholeSequence(
   const padding = scalar(graph, 0, "int32");
   // What padding sees matters to nobody; as in transformers it is every token before it.
   const together = where(equal(ofQuery, padding), greater(ofKey, padding), equal(ofQuery, ofKey)); // [B, 1, T, T]
-  const masks = new Map<number | undefined, { mask: Value; seesAny: Value | undefined }>();
-  const maskOf = (window: number | undefined) => {
-    const known = masks.get(window);
+  const masks = new Map<string, { mask: Value; seesAny: Value | undefined }>();
+  const maskOf = ({ window, bidirectional = false }: Pick<AttentionCall, "window" | "bidirectional">) => {
+    const key = `${window} ${bidirectional}`;
+    const known = masks.get(key);
     if (known !== undefined) return known;
-    const causal = causalMask(graph, T, T); // [T, T]
-    const near = window === undefined ? causal : both(causal, withinWindow(graph, window));
-    const seen = both(near, together); // [B, 1, T, T]
+    const seen = bidirectional ? together : both(earlier(graph, window), together); // [B, 1, T, T]
     const seesAny = exactPadding ? reduceMax(cast(seen, "float32"), [3], true) : undefined; // [B, 1, T, 1]
     const made = { mask: additiveMask(seen), seesAny };
-    masks.set(window, made);
+    masks.set(key, made);
     return made;
   };
   return {
     tokens,
     segments,
     ...positionFeeds(graph, model),
+    ...(model.tokenTypes === undefined ? {} : { types: graph.feed(TYPES, { dtype: "int32", shape: [B, T] }) }),
     block: (trace) => (checkpoint ? graph.checkpoint(trace) : trace()),
-    attend({ q, k, v, window }) {
-      const { mask, seesAny } = maskOf(window);
+    attend({ q, k, v, ...sight }) {
+      const { mask, seesAny } = maskOf(sight);
       const y = attention(q, k, v, { mask });
       return seesAny === undefined ? y : mul(y, seesAny);
     },
   };
+}
+
+/** bool [T, T]: whether key s is at most at query t, and not before its window. */
+function earlier(graph: Graph, window: number | undefined): Value {
+  const causal = causalMask(graph, dim("T"), dim("T"));
+  return window === undefined ? causal : both(causal, withinWindow(graph, window));
 }
 
 /** bool [T, T]: whether key s is less than `window` positions before query t. */
@@ -85,7 +92,7 @@ function both(x: Value, y: Value): Value {
 }
 
 /** The feeds that tell a model where its tokens stand. */
-export function positionFeeds(graph: Graph, { rope }: CausalLm): Pick<Sequence, "positions" | "rotation"> {
+export function positionFeeds(graph: Graph, { rope }: TextModel): Pick<Sequence, "positions" | "rotation"> {
   const [B, T] = [dim("B"), dim("T")];
   if (rope === undefined) return { positions: graph.feed(POSITIONS, { dtype: "int32", shape: [B, T] }) };
   const shape = [B, dim(1), T, dim(rope.headDim / 2)];
@@ -107,17 +114,20 @@ export interface Rows {
   readonly segments: Int32Array;
   /** [B · T] */
   readonly positions: Int32Array;
+  /** [B · T] Kind of each token, from 0. Default: all 0. */
+  readonly types?: Int32Array;
   /** [B · T] i for the i-th virtual token of an example, from 1, and 0 for tokens; present if adapters have such. */
   readonly virtual?: Int32Array;
 }
 
 /** What {@link wholeSequence} and {@link positionFeeds} ask for. */
-export function sequenceFeeds(model: CausalLm, rows: Rows): Feeds {
-  const { batch, length, tokens, segments, virtual } = rows;
+export function sequenceFeeds(model: TextModel, rows: Rows): Feeds {
+  const { batch, length, tokens, segments, virtual, types = new Int32Array(batch * length) } = rows;
   const shape = [batch, length];
   return {
     [TOKENS]: { dtype: "int32", shape, data: tokens },
     [SEGMENTS]: { dtype: "int32", shape, data: segments },
+    ...(model.tokenTypes === undefined ? {} : { [TYPES]: { dtype: "int32", shape, data: types } }),
     ...(virtual === undefined ? {} : { [VIRTUAL]: { dtype: "int32", shape, data: virtual } }),
     ...positionTensors(model, rows),
   };
@@ -125,7 +135,7 @@ export function sequenceFeeds(model: CausalLm, rows: Rows): Feeds {
 
 /** What {@link positionFeeds} asks for. */
 export function positionTensors(
-  { rope }: CausalLm,
+  { rope }: TextModel,
   { batch, length, positions }: Pick<Rows, "batch" | "length" | "positions">,
 ): Feeds {
   if (rope === undefined) return { [POSITIONS]: { dtype: "int32", shape: [batch, length], data: positions } };

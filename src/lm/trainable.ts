@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Adapter } from "../adapters/adapter.ts";
 import { ConfigError } from "../errors.ts";
 import { openCheckpoint } from "../formats/safetensors/index.ts";
-import type { CausalLMModel } from "./causal-lm-model.ts";
+import type { PretrainedModel } from "./pretrained-model.ts";
 import type { LanguageModel } from "./language-model.ts";
 import { countElements, type ParameterSpec } from "../nn/module.ts";
 
@@ -30,7 +30,7 @@ export interface Trainable {
  * The weights of a model: all of them, or those that are named. Saved as a whole model, in float32.
  * @throws ConfigError if one of them is stored in another type
  */
-export function weightsTrainable(model: CausalLMModel, names?: ReadonlySet<string>): Trainable {
+export function weightsTrainable(model: PretrainedModel, names?: ReadonlySet<string>): Trainable {
   const { language } = model;
   const { parameters } = language.model;
   const trained = names === undefined ? parameters : parameters.filter(({ name }) => names.has(name));

@@ -1,7 +1,7 @@
 /** What virtual tokens leave of a model's positions. */
 import type { Adapter } from "../adapters/adapter.ts";
 import { ConfigError } from "../errors.ts";
-import type { CausalLm } from "../models/causal-lm.ts";
+import type { TextModel } from "../models/text-model.ts";
 import { virtualTokens } from "./adapted-sequence.ts";
 
 export interface UsableContext {
@@ -13,7 +13,7 @@ export interface UsableContext {
 
 /** Undefined where adapters take nothing. */
 export function usableContext(
-  { maxPositions }: Pick<CausalLm, "maxPositions">,
+  { maxPositions }: Pick<TextModel, "maxPositions">,
   adapters: readonly Adapter[],
 ): UsableContext | undefined {
   const { count } = virtualTokens(adapters);
@@ -31,7 +31,7 @@ export function contextText({ virtual_tokens: taken, usable_context: left }: Usa
  * @throws ConfigError if rows of this length and the virtual tokens need positions that a table does not have
  */
 export function checkContext(
-  { maxPositions, rope }: CausalLm,
+  { maxPositions, rope }: TextModel,
   adapters: readonly Adapter[],
   where: string,
   length: number,

@@ -15,7 +15,8 @@ import { linear, type Linear } from "../nn/linear.ts";
 import type { ParameterSpec, Tracing } from "../nn/module.ts";
 import { type Norm, rmsNorm } from "../nn/norm.ts";
 import { type Rope, rotate } from "../nn/rope.ts";
-import type { CausalLm, Sequence } from "./causal-lm.ts";
+import { decoderHead } from "./head.ts";
+import type { Sequence, Task, TextModel } from "./text-model.ts";
 
 export interface DecoderConfig {
   readonly modelType: string;
@@ -51,22 +52,26 @@ interface Block {
   forward(tracing: Tracing, x: Value, sequence: Sequence): Value;
 }
 
-export function decoder(config: DecoderConfig): CausalLm {
+export function decoder(config: DecoderConfig, task?: Task): TextModel {
   const { vocabSize, hiddenSize, initializerRange: std } = config;
   const embed = embedding("model.embed_tokens", vocabSize, hiddenSize, std);
   const blocks = Array.from({ length: config.blocks }, (_, i) => decoderBlock(config, i));
   const norm = rmsNorm("model.norm", hiddenSize, config.normEpsilon);
-  const head = linear("lm_head", hiddenSize, vocabSize, { bias: false, isOutput: true, init: normal(std) });
+  const { forward: head, ...ofHead } = decoderHead(
+    { vocabSize, hiddenSize, tied: config.tied, std },
+    embed.layer,
+    task,
+  );
   return {
+    ...ofHead,
     modelType: config.modelType,
     parameters: [
       ...embed.parameters,
       ...blocks.flatMap((block) => block.parameters),
       ...norm.parameters,
-      ...(config.tied ? [] : head.parameters),
+      ...ofHead.parameters,
     ],
-    layers: [embed.layer, ...blocks.flatMap((block) => block.linears.map(({ layer }) => layer)), head.layer],
-    tied: config.tied ? { [head.layer.weight]: embed.layer.weight } : {},
+    layers: [embed.layer, ...blocks.flatMap((block) => block.linears.map(({ layer }) => layer)), ...ofHead.layers],
     vocabSize,
     hiddenSize,
     maxPositions: config.maxPositions,
@@ -85,7 +90,7 @@ export function decoder(config: DecoderConfig): CausalLm {
       });
       return norm.forward(tracing, x);
     },
-    head: (tracing, rows) => head.forward(tracing, rows),
+    head,
   };
 }
 

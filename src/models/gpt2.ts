@@ -19,7 +19,8 @@ import { normal } from "../nn/init.ts";
 import { linear, type Linear } from "../nn/linear.ts";
 import type { ParameterSpec, Tracing } from "../nn/module.ts";
 import { layerNorm } from "../nn/norm.ts";
-import type { CausalLm, ModelFamily, Sequence } from "./causal-lm.ts";
+import { DECODER_TASKS, decoderHead } from "./head.ts";
+import type { ModelFamily, Sequence, Task, TextModel } from "./text-model.ts";
 import type { ConfigSource } from "./config-source.ts";
 
 type Activation = (x: Value) => Value;
@@ -49,10 +50,12 @@ const VARIANTS: Readonly<Record<string, boolean>> = {
 export const gpt2: ModelFamily = {
   modelType: "gpt2",
   source: "Radford et al. 2019, Language Models are Unsupervised Multitask Learners",
+  className: "GPT2",
   // The first checkpoints were saved without the head, and so without the name of what is below it.
   storedName: (name) => name.replace(/^transformer\./, ""),
   defaultTargets: ["c_attn"],
-  build: (config) => decoder(readSettings(config)),
+  tasks: DECODER_TASKS,
+  build: (config, task) => decoder(readSettings(config), task),
 };
 
 interface Gpt2Config {
@@ -101,29 +104,29 @@ function readSettings(config: ConfigSource): Gpt2Config {
   };
 }
 
-function decoder(config: Gpt2Config): CausalLm {
+function decoder(config: Gpt2Config, task: Task | undefined): TextModel {
   const { vocabSize, hiddenSize, maxPositions, normEpsilon, tied, initializerRange: std } = config;
   const tokens = embedding("transformer.wte", vocabSize, hiddenSize, std);
   const positions = embedding("transformer.wpe", maxPositions, hiddenSize, std);
   const blocks = Array.from({ length: config.blocks }, (_, i) => decoderBlock(config, i));
   const norm = layerNorm("transformer.ln_f", hiddenSize, normEpsilon);
-  const head = linear("lm_head", hiddenSize, vocabSize, { bias: false, isOutput: true, init: normal(std) });
+  const { forward: head, ...ofHead } = decoderHead({ vocabSize, hiddenSize, tied, std }, tokens.layer, task);
   return {
+    ...ofHead,
     modelType: "gpt2",
     parameters: [
       ...tokens.parameters,
       ...positions.parameters,
       ...blocks.flatMap((block) => block.parameters),
       ...norm.parameters,
-      ...(tied ? [] : head.parameters),
+      ...ofHead.parameters,
     ],
     layers: [
       tokens.layer,
       positions.layer,
       ...blocks.flatMap((block) => block.linears.map(({ layer }) => layer)),
-      head.layer,
+      ...ofHead.layers,
     ],
-    tied: tied ? { [head.layer.weight]: tokens.layer.weight } : {},
     vocabSize,
     hiddenSize,
     maxPositions,
@@ -141,7 +144,7 @@ function decoder(config: Gpt2Config): CausalLm {
       });
       return norm.forward(tracing, x);
     },
-    head: (tracing, rows) => head.forward(tracing, rows),
+    head,
   };
 }
 

@@ -1,7 +1,7 @@
 /** The language models: one line each. */
 import { ConfigError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
-import type { ModelFamily } from "./causal-lm.ts";
+import type { ModelFamily } from "./text-model.ts";
 import { gpt2 } from "./gpt2.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";

@@ -31,7 +31,7 @@ import { transpose } from "../ir/ops/transpose.ts";
 import { where } from "../ir/ops/where.ts";
 import { ceilDim, dim, type Dim, mulDim, sameDim, subDim } from "../ir/shape.ts";
 import { additiveMask, attention } from "../nn/attention.ts";
-import type { AttentionCall, Sequence } from "./causal-lm.ts";
+import type { AttentionCall, Sequence } from "./text-model.ts";
 
 /** How a row of T tokens is cut. */
 interface Cut {

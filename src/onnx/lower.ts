@@ -73,7 +73,15 @@ export function lower(graph: Graph, options: LowerOptions): Lowered {
   for (const [name, value] of graph.outputs) outputs.set(name, publish(`out/${name}`, value));
   for (const [name, shape] of hidden.shapes) inputs.push({ name, dtype: "int64", shape: [dim(shape.length)] });
   for (const name of hidden.counts.keys()) inputs.push({ name, dtype: "int32", shape: [] });
-  const onnx = { name: "graph", nodes: emitter.protos, initializers: emitter.initializers, inputs, outputs: infos };
+  const published = new Set(infos.map(({ name }) => name));
+  const onnx = {
+    name: "graph",
+    nodes: emitter.protos,
+    initializers: emitter.initializers,
+    inputs,
+    outputs: infos,
+    values: emitter.values.filter(({ name }) => !published.has(name)),
+  };
   return { onnx, shapeInputs: hidden.shapes, countInputs: hidden.counts, outputs, updates };
 }
 
@@ -95,6 +103,7 @@ class Emitter implements OnnxEmitter {
   readonly device: "cpu" | "webgpu";
   readonly protos: OnnxNodeProto[] = [];
   readonly initializers: OnnxTensor[] = [];
+  readonly values: OnnxValueInfo[] = [];
   readonly #hidden: HiddenInputs;
   readonly #taken: Names;
   readonly #names = new Map<Value, string>();
@@ -136,6 +145,7 @@ class Emitter implements OnnxEmitter {
         outputTypes: node.outputs.map((output) => output.type),
         attrs: node.attrs,
       });
+      for (const output of node.outputs) this.values.push(info(this.name(output), output));
     }
   }
 

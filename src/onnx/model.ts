@@ -52,6 +52,8 @@ export interface OnnxGraph {
   readonly initializers: readonly OnnxTensor[];
   readonly inputs: readonly OnnxValueInfo[];
   readonly outputs: readonly OnnxValueInfo[];
+  /** Of values inside. The engine infers shapes, but not that two sizes which it does not know are the same one. */
+  readonly values?: readonly OnnxValueInfo[];
 }
 
 /** The bytes of a ModelProto. */
@@ -73,6 +75,7 @@ function encodeGraph(writer: ProtobufWriter, graph: OnnxGraph): void {
   for (const tensor of graph.initializers) writer.message(5, (w) => encodeTensor(w, tensor));
   for (const info of graph.inputs) writer.message(11, (w) => encodeValueInfo(w, info));
   for (const info of graph.outputs) writer.message(12, (w) => encodeValueInfo(w, info));
+  for (const info of graph.values ?? []) writer.message(13, (w) => encodeValueInfo(w, info));
 }
 
 function encodeNode(writer: ProtobufWriter, node: OnnxNodeProto): void {

@@ -20,7 +20,7 @@ import { reshape } from "../ir/ops/reshape.ts";
 import { softmaxCrossEntropy } from "../ir/ops/softmax-cross-entropy.ts";
 import { dim } from "../ir/shape.ts";
 import { type Rows, sequenceFeeds, wholeSequence } from "../lm/sequence.ts";
-import type { CausalLm, ModelFamily } from "../models/causal-lm.ts";
+import type { TextModel, ModelFamily } from "../models/text-model.ts";
 import type { Tracing } from "../nn/module.ts";
 import { adamw } from "../optim/adam.ts";
 import { interpDevice } from "../runtime/interp.ts";
@@ -51,7 +51,7 @@ const IGNORED = -100;
 
 /** A folder of golden/causal-lm: a model of transformers and what it computes. */
 interface GoldenLm {
-  readonly model: CausalLm;
+  readonly model: TextModel;
   readonly batch: GoldenBatch;
   readonly rows: Rows;
   /** Parameters, by name. */

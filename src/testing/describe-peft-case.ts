@@ -25,7 +25,7 @@ import { reshape } from "../ir/ops/reshape.ts";
 import { softmaxCrossEntropy } from "../ir/ops/softmax-cross-entropy.ts";
 import { dim } from "../ir/shape.ts";
 import { sequenceFeeds, wholeSequence } from "../lm/sequence.ts";
-import type { CausalLm } from "../models/causal-lm.ts";
+import type { TextModel } from "../models/text-model.ts";
 import { familyOf } from "../models/index.ts";
 import type { Tracing } from "../nn/module.ts";
 import { adamw } from "../optim/adam.ts";
@@ -62,7 +62,7 @@ interface Expected {
 
 interface Opened {
   readonly device: Device;
-  readonly model: CausalLm & { readonly defaultTargets: readonly string[] };
+  readonly model: TextModel & { readonly defaultTargets: readonly string[] };
   readonly adapter: Adapter;
   readonly warnings: readonly string[];
 }
@@ -219,7 +219,7 @@ export async function openBase(device: Device, dir: string): Promise<Opened["mod
 /** Logits of every position, [B · T, V]. */
 function traceLogits(
   tracing: Tracing,
-  model: CausalLm,
+  model: TextModel,
   adapters: readonly Adapter[],
   tied: Readonly<Record<string, string>> = model.tied,
 ): Value {
@@ -230,7 +230,7 @@ function traceLogits(
 }
 
 /** Mean over the tokens with a label of their own, each predicted by the one before. */
-function lossOf(tracing: Tracing, model: CausalLm, { labels }: Expected, adapters: readonly Adapter[]): Value {
+function lossOf(tracing: Tracing, model: TextModel, { labels }: Expected, adapters: readonly Adapter[]): Value {
   const target = tracing.graph.feed("labels", { dtype: "int32", shape: [dim("B"), dim("T")] });
   const rows = traceLogits(tracing, model, adapters);
   const sum = reduceSum(softmaxCrossEntropy(rows, reshape(target, [-1])));
@@ -242,7 +242,7 @@ function nextTokens(labels: Expected["labels"]): number[] {
   return labels.flatMap((row) => [...row.slice(1), IGNORED]);
 }
 
-function feedsOf(model: CausalLm, expected: Expected): Feeds {
+function feedsOf(model: TextModel, expected: Expected): Feeds {
   const { input_ids: ids, attention_mask: mask, position_ids: positions, labels } = expected;
   const [batch, length] = [ids.length, ids[0]!.length];
   const integers = (rows: readonly (readonly number[])[]) => Int32Array.from(rows.flat());
@@ -270,7 +270,7 @@ async function run(device: Device, graph: Graph, feeds: Feeds): Promise<(output:
 
 async function logitsOf(
   device: Device,
-  model: CausalLm,
+  model: TextModel,
   expected: Expected,
   adapters: readonly Adapter[],
   tied: Readonly<Record<string, string>> = model.tied,

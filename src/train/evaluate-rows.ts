@@ -15,7 +15,7 @@ export async function evaluateRows(
   signal?: AbortSignal,
 ): Promise<{ loss: number; speed: { runtimeMs: number; samples: number; steps: number } } | undefined> {
   const start = performance.now();
-  const chunks = headChunks(batchSize * source.maxSupervised, language.model.vocabSize);
+  const chunks = headChunks(batchSize * source.maxSupervised, language.model.outputs);
   const names = adapters.map(({ name }) => name);
   const virtual = virtualTokens(adapters);
   let [sum, count, samples, steps] = [0, 0, 0, 0];

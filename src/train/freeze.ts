@@ -1,6 +1,6 @@
 /** `finetuning_type: freeze`: which weights of a model are trained, after LLaMA-Factory's `freeze_*` keys. */
 import { ConfigError, listed } from "../errors.ts";
-import type { CausalLm } from "../models/causal-lm.ts";
+import type { TextModel } from "../models/text-model.ts";
 import { nearest } from "../nearest.ts";
 
 export interface FreezeSettings {
@@ -13,7 +13,7 @@ export interface FreezeSettings {
 }
 
 /** Names of the parameters that are trained. @throws ConfigError naming every module that is none */
-export function unfrozen(model: CausalLm, settings: FreezeSettings): Set<string> {
+export function unfrozen(model: TextModel, settings: FreezeSettings): Set<string> {
   const { freezeTrainableLayers: count, freezeTrainableModules: modules, freezeExtraModules: extra } = settings;
   if (count === 0 || Math.abs(count) > model.blocks) {
     throw new ConfigError({
@@ -61,7 +61,7 @@ function modulesOf(parameter: string): string[] {
 }
 
 /** A head that shares the embedding's table is trained with it. */
-function tiedNames(modules: readonly string[], { tied }: CausalLm): string[] {
+function tiedNames(modules: readonly string[], { tied }: TextModel): string[] {
   return modules.map((module) => {
     const source = Object.entries(tied).find(([name]) => isUnder(name, module))?.[1];
     return source === undefined ? module : source.slice(0, source.lastIndexOf("."));

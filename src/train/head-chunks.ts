@@ -4,6 +4,6 @@
 const CHUNK_BYTES = 80e6;
 
 /** @param rows supervised tokens of a micro-batch, at most */
-export function headChunks(rows: number, vocabSize: number): number {
-  return Math.max(1, Math.ceil((rows * vocabSize * 4) / CHUNK_BYTES));
+export function headChunks(rows: number, outputs: number): number {
+  return Math.max(1, Math.ceil((rows * outputs * 4) / CHUNK_BYTES));
 }

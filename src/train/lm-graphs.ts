@@ -21,7 +21,7 @@ import { type DimSizes, shapeOf } from "../ir/shape.ts";
 import { adaptedSequence } from "../lm/adapted-sequence.ts";
 import { headLoss } from "../lm/head-loss.ts";
 import { wholeSequence } from "../lm/sequence.ts";
-import type { CausalLm, Sequence } from "../models/causal-lm.ts";
+import type { TextModel, Sequence } from "../models/text-model.ts";
 import { shiftedSequence } from "../models/shifted-attention.ts";
 import { countElements, type LayerHook, type ParameterSpec, type Tracing } from "../nn/module.ts";
 import type { StoredWeights } from "../nn/stored-weight.ts";
@@ -40,7 +40,7 @@ export const CLIP_FEED = "step/clip";
 const FLOAT32_BYTES = 4;
 
 export interface LmGraphOptions {
-  readonly model: CausalLm;
+  readonly model: TextModel;
   /** Parameters that are trained, by the names of their states. */
   readonly trained: readonly ParameterSpec[];
   /** Name of the state that a parameter is read from: adapters bring their own, heads may share a table. */

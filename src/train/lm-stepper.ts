@@ -3,7 +3,7 @@ import type { Adapter } from "../adapters/adapter.ts";
 import { EngineError, NumericError } from "../errors.ts";
 import { supervisedFeeds, type SupervisedRows } from "../lm/rows.ts";
 import { sequenceFeeds } from "../lm/sequence.ts";
-import type { CausalLm } from "../models/causal-lm.ts";
+import type { TextModel } from "../models/text-model.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { CompileOptions, Device, Executable, Feeds, Tensor } from "../runtime/runtime.ts";
 import { CLIP_FEED, KEEP_FEED, type LmGraphs, scalarFeed } from "./lm-graphs.ts";
@@ -13,7 +13,7 @@ import { scalarTensor, stepSeed, zeroTensor } from "./stepper.ts";
 import { SEED_FEED } from "./training-graph.ts";
 
 export interface LmStepperOptions {
-  readonly model: CausalLm;
+  readonly model: TextModel;
   /** Those that the update graph was made with. */
   readonly optimizers: readonly Optimizer[];
   readonly chunks: number;

@@ -2,7 +2,7 @@
 import { memoryRows, type Row, type RowOrder, type RowSource } from "../data/row-source.ts";
 import { IGNORED } from "../data/sample.ts";
 import { ConfigError, listed } from "../errors.ts";
-import type { CausalLm } from "../models/causal-lm.ts";
+import type { TextModel } from "../models/text-model.ts";
 
 /** A row as a caller has it. */
 export interface TrainRow {
@@ -23,7 +23,7 @@ const LISTED = 5;
 export function rowsOf(
   where: string,
   rows: readonly TrainRow[] | RowSource,
-  model: CausalLm,
+  model: TextModel,
   order: RowOrder,
   places = 0,
 ): RowSource {
@@ -58,7 +58,7 @@ function encode({ inputIds, labels = inputIds, attentionMask, ...rest }: TrainRo
   return { ...rest, inputIds: kept(inputIds), labels: kept(labels) };
 }
 
-function wrongWith(row: TrainRow, { vocabSize, maxPositions, rope }: CausalLm, places: number): string | undefined {
+function wrongWith(row: TrainRow, { vocabSize, maxPositions, rope }: TextModel, places: number): string | undefined {
   const { inputIds, labels, attentionMask } = row;
   if (!isRow(inputIds)) {
     const names = Object.keys(row);

@@ -136,7 +136,7 @@ export class TrainingRun {
     const { model, device } = trainable.language;
     const decaying = optimizerOf(settings, settings.weightDecay);
     const plain = settings.weightDecay === 0 ? decaying : optimizerOf(settings, 0);
-    const chunks = headChunks(settings.perDeviceTrainBatchSize * train.maxSupervised, model.vocabSize);
+    const chunks = headChunks(settings.perDeviceTrainBatchSize * train.maxSupervised, model.outputs);
     const typicalSizes = { B: settings.perDeviceTrainBatchSize, T: TYPICAL_LENGTH, C: 128 };
     const { adapters } = trainable;
     const places = placesOf(adapters);

@@ -19,7 +19,7 @@ import { adaptedSequence } from "../../src/lm/adapted-sequence.ts";
 import { AutoModelForCausalLM } from "../../src/lm/causal-lm-model.ts";
 import { getPeftModel } from "../../src/lm/peft-model.ts";
 import { type Rows, sequenceFeeds, wholeSequence } from "../../src/lm/sequence.ts";
-import type { AttentionCall, CausalLm } from "../../src/models/causal-lm.ts";
+import type { AttentionCall, TextModel } from "../../src/models/text-model.ts";
 import { decoder } from "../../src/models/decoder.ts";
 import { MODELS } from "../../src/models/index.ts";
 import { shiftedSequence } from "../../src/models/shifted-attention.ts";
@@ -359,7 +359,7 @@ describe("LongLoRA's settings", () => {
   });
 });
 
-function smallModel(window?: number): CausalLm {
+function smallModel(window?: number): TextModel {
   return decoder({
     modelType: "qwen3",
     vocabSize: 23,
@@ -385,7 +385,7 @@ function smallModel(window?: number): CausalLm {
 /** Logits of every position of a row. */
 async function rowLogits(
   device: Device,
-  model: CausalLm,
+  model: TextModel,
   tokens: readonly number[],
   training: boolean,
   checkpoint = false,
@@ -417,7 +417,7 @@ async function rowLogits(
   return Array.from(logits!.data as Float32Array);
 }
 
-async function prepared(model: CausalLm): Promise<Device> {
+async function prepared(model: TextModel): Promise<Device> {
   const device = interpDevice();
   const adapter = attach(model, longlora, { targetModules: "all-linear", config: { r: 2, alpha: 5 } });
   await scatterParameters(device, model.parameters, { seed: 3 });

@@ -23,7 +23,7 @@ import { reshape } from "../../src/ir/ops/reshape.ts";
 import { softmaxCrossEntropy } from "../../src/ir/ops/softmax-cross-entropy.ts";
 import { dim } from "../../src/ir/shape.ts";
 import { sequenceFeeds, wholeSequence } from "../../src/lm/sequence.ts";
-import type { CausalLm } from "../../src/models/causal-lm.ts";
+import type { TextModel } from "../../src/models/text-model.ts";
 import { familyOf } from "../../src/models/index.ts";
 import type { Tracing } from "../../src/nn/module.ts";
 import { adamw } from "../../src/optim/adam.ts";
@@ -49,7 +49,7 @@ interface Mixed {
   readonly weighted: readonly number[];
 }
 
-type Model = CausalLm & { readonly defaultTargets: readonly string[] };
+type Model = TextModel & { readonly defaultTargets: readonly string[] };
 
 const IGNORED = -100;
 /** Of the largest element. The models round norms to float32 on PEFT's side, and cosines on both. */
@@ -98,13 +98,13 @@ async function opened(name: string): Promise<{ device: Device; model: Model; ada
 }
 
 /** Logits of every position, [B · T, V]. */
-function traceLogits(tracing: Tracing, model: CausalLm, stateOf: (name: string) => string): Value {
+function traceLogits(tracing: Tracing, model: TextModel, stateOf: (name: string) => string): Value {
   const resolved: Tracing = { ...tracing, parameter: (name, shape) => tracing.parameter(stateOf(name), shape) };
   const hidden = model.hidden(resolved, wholeSequence(tracing.graph, model));
   return model.head(resolved, reshape(hidden, [-1, model.hiddenSize]));
 }
 
-function feedsOf(model: CausalLm, ids: readonly (readonly number[])[]): Feeds {
+function feedsOf(model: TextModel, ids: readonly (readonly number[])[]): Feeds {
   const [batch, length] = [ids.length, ids[0]!.length];
   const tokens = Int32Array.from(ids.flat());
   const positions = tokens.map((_, i) => i % length);
@@ -122,7 +122,7 @@ async function run(device: Device, graph: Graph, feeds: Feeds): Promise<number[]
 
 async function logitsOf(
   device: Device,
-  model: CausalLm,
+  model: TextModel,
   ids: Expected["input_ids"],
   adapters: readonly Adapter[],
   tied: Readonly<Record<string, string>> = model.tied,

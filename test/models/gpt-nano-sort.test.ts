@@ -10,7 +10,7 @@ import { ModelConfigFile } from "../../src/formats/model/config.ts";
 import { Graph } from "../../src/ir/graph.ts";
 import { reshape } from "../../src/ir/ops/reshape.ts";
 import { sequenceFeeds, wholeSequence } from "../../src/lm/sequence.ts";
-import type { CausalLm } from "../../src/models/causal-lm.ts";
+import type { TextModel } from "../../src/models/text-model.ts";
 import { gpt2 } from "../../src/models/gpt2.ts";
 import { ortDevice } from "../../src/runtime/node/device-node.ts";
 import type { Device, Results } from "../../src/runtime/runtime.ts";
@@ -33,7 +33,7 @@ const ROUNDING = 1e-5;
 
 suite("gpt-nano-sort", { skip }, () => {
   let device: Device;
-  let model: CausalLm;
+  let model: TextModel;
   let partials: ReadonlyMap<string, Float32Array>;
   let tokens: Int32Array;
   let results: Results;

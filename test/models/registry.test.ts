@@ -5,7 +5,7 @@ import { ConfigError } from "../../src/errors.ts";
 import { ModelConfigFile } from "../../src/formats/model/config.ts";
 import { Graph } from "../../src/ir/graph.ts";
 import { wholeSequence } from "../../src/lm/sequence.ts";
-import type { AttentionCall, CausalLm } from "../../src/models/causal-lm.ts";
+import type { AttentionCall, TextModel } from "../../src/models/text-model.ts";
 import { familyOf, MODELS, type ModelType } from "../../src/models/index.ts";
 import { tracingOf } from "../../src/testing/method-rig.ts";
 
@@ -21,7 +21,7 @@ const GPT2 = { vocab_size: 11, n_embd: 12, n_head: 3, n_layer: 2 };
 
 type Settings = ConstructorParameters<typeof ModelConfigFile>[0];
 
-function build(type: ModelType, settings: Settings): CausalLm {
+function build(type: ModelType, settings: Settings): TextModel {
   const config = new ModelConfigFile(
     { model_type: type, ...(type === "gpt2" ? GPT2 : LLAMA), ...settings },
     "config.json",
@@ -32,7 +32,7 @@ function build(type: ModelType, settings: Settings): CausalLm {
 }
 
 /** What the blocks ask for when the model is traced. */
-function callsOf(model: CausalLm): AttentionCall[] {
+function callsOf(model: TextModel): AttentionCall[] {
   const graph = new Graph();
   const calls: AttentionCall[] = [];
   const sequence = wholeSequence(graph, model);
@@ -46,8 +46,8 @@ function callsOf(model: CausalLm): AttentionCall[] {
   return calls;
 }
 
-const windowsOf = (model: CausalLm) => callsOf(model).map(({ window }) => window);
-const widthsOf = (model: CausalLm) => ({ kvHeads: model.kvHeads, headDim: model.headDim });
+const windowsOf = (model: TextModel) => callsOf(model).map(({ window }) => window);
+const widthsOf = (model: TextModel) => ({ kvHeads: model.kvHeads, headDim: model.headDim });
 
 suite("registry", () => {
   test("families have the names that they are found by", () => {
@@ -94,13 +94,13 @@ suite("settings", () => {
   });
 
   test("GPT-2's MLP is four times as wide unless it is said", () => {
-    const width = (model: CausalLm) => model.layers.find(({ name }) => name.endsWith("c_fc"))!.outFeatures;
+    const width = (model: TextModel) => model.layers.find(({ name }) => name.endsWith("c_fc"))!.outFeatures;
     assert.equal(width(build("gpt2", { n_inner: null })), 48);
     assert.equal(width(build("gpt2", { n_inner: 7 })), 7);
   });
 
   test("biases are where the settings put them", () => {
-    const biases = (model: CausalLm) =>
+    const biases = (model: TextModel) =>
       model.parameters.flatMap(({ name }) => (/layers\.0\..*\.bias$/.test(name) ? [name.split(".").at(-2)!] : []));
     assert.deepEqual(biases(build("qwen2", {})), ["q_proj", "k_proj", "v_proj"]);
     assert.deepEqual(biases(build("llama", {})), []);
@@ -155,7 +155,7 @@ suite("the graph", () => {
   test("a tied head is no parameter of its own, and a layer all the same", () => {
     const tied = build("qwen2", { tie_word_embeddings: true });
     assert.deepEqual(tied.tied, { "lm_head.weight": "model.embed_tokens.weight" });
-    const names = (model: CausalLm) => model.parameters.map(({ name }) => name);
+    const names = (model: TextModel) => model.parameters.map(({ name }) => name);
     assert.ok(!names(tied).includes("lm_head.weight"));
     assert.ok(names(build("qwen2", {})).includes("lm_head.weight"));
     assert.deepEqual(build("qwen2", {}).tied, {});

@@ -9,7 +9,7 @@ import { loadWeights } from "../../src/formats/model/weights.ts";
 import { Graph } from "../../src/ir/graph.ts";
 import { reshape } from "../../src/ir/ops/reshape.ts";
 import { sequenceFeeds, wholeSequence } from "../../src/lm/sequence.ts";
-import type { CausalLm } from "../../src/models/causal-lm.ts";
+import type { TextModel } from "../../src/models/text-model.ts";
 import { familyOf } from "../../src/models/index.ts";
 import { ortDevice } from "../../src/runtime/node/device-node.ts";
 import type { Device, Executable } from "../../src/runtime/runtime.ts";
@@ -31,7 +31,7 @@ interface Golden {
 
 suite("tinystories-656k", { skip }, () => {
   let golden: Golden;
-  let model: CausalLm;
+  let model: TextModel;
   let device: Device;
   let executable: Executable;
 

@@ -63,6 +63,28 @@ describe("encoding", () => {
     );
   });
 
+  test("says what is inside, so that the engine knows which sizes are equal: its plan of memory is slow otherwise", () => {
+    const graph = new Graph();
+    const x = graph.feed("x", { dtype: "float32", shape: shapeOf(["B", 3]) });
+    const inner = relu(x);
+    const flags = cast(inner, "bool");
+    graph.output("y", tanh(inner));
+    graph.output("z", flags);
+    const { onnx } = lower(graph, { device: "cpu" });
+    const said = new Map(
+      onnx.values!.map(({ name, dtype, shape }) => [name, [dtype, ...shape.map((d) => d.size ?? d.name)]]),
+    );
+    assert.deepEqual(said.get(inner.name), ["float32", "B", 3]);
+    assert.deepEqual(said.get(flags.name), ["bool", "B", 3]);
+    const published = new Set([...onnx.inputs, ...onnx.outputs].map(({ name }) => name));
+    assert.ok([...said.keys()].every((name) => !published.has(name)));
+    const [encoded] = messages(decodeMessage(encodeModel(onnx)), 7).map(decodeMessage);
+    assert.deepEqual(
+      messages(encoded!, 13).map((info) => strings(decodeMessage(info), 1)[0]),
+      [...said.keys()],
+    );
+  });
+
   test("no name stands for two things, whatever the inputs are called", () => {
     const graph = new Graph();
     const type = { dtype: "float32" as const, shape: shapeOf(["B", 3]) };

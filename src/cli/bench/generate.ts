@@ -4,7 +4,7 @@
  */
 import { generate } from "../../lm/generate.ts";
 import { LanguageModel } from "../../lm/language-model.ts";
-import type { CausalLm } from "../../models/causal-lm.ts";
+import type { TextModel } from "../../models/text-model.ts";
 import { elementBytes } from "../../ir/dtype.ts";
 import { sizeOfShape } from "../../ir/ndarray.ts";
 import { storedModel, type StoredParameters } from "../../quant/index.ts";
@@ -125,7 +125,7 @@ export async function runBenchGenerate(options: BenchGenerateOptions, signal: Ab
 }
 
 /** What one token needs: of the embedding's table one row, unless the head has that table. */
-function readBytes({ parameters, layers, tied }: CausalLm, stored: StoredParameters): number {
+function readBytes({ parameters, layers, tied }: TextModel, stored: StoredParameters): number {
   const shared = new Set(Object.values(tied));
   const looked = new Set(
     layers.flatMap((layer) => (layer.kind === "embedding" && !shared.has(layer.weight) ? [layer.weight] : [])),

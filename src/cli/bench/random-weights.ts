@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { cacheDirectory } from "../../data/cache-directory.ts";
 import { openCheckpoint, type TensorToWrite, writeSafetensors } from "../../formats/safetensors/index.ts";
 import type { DType } from "../../ir/dtype.ts";
-import type { CausalLm } from "../../models/causal-lm.ts";
+import type { TextModel } from "../../models/text-model.ts";
 import type { ParameterSpec } from "../../nn/module.ts";
 import { stateName, type StoredParameters } from "../../quant/stored-model.ts";
 import type { Device } from "../../runtime/runtime.ts";
@@ -34,7 +34,7 @@ const NAMES = { float32: "F32", float16: "F16", bfloat16: "BF16", int8: "I8", ui
  * @param keep leaves the file there, and takes it the next time
  */
 export async function withRandomWeights<T>(
-  model: CausalLm,
+  model: TextModel,
   { name, keep, stored, signal }: RandomWeightOptions,
   work: (path: string) => Promise<T>,
 ): Promise<T> {

@@ -1,7 +1,7 @@
 /** Shapes of known models, as in their `config.json`: what a benchmark needs of a model besides random weights. */
 import { ConfigError } from "../../errors.ts";
 import { ModelConfigFile } from "../../formats/model/config.ts";
-import type { CausalLm } from "../../models/causal-lm.ts";
+import type { TextModel } from "../../models/text-model.ts";
 import { familyOf } from "../../models/index.ts";
 import { nearest } from "../../nearest.ts";
 
@@ -54,7 +54,7 @@ export const SHAPE_NAMES = Object.keys(SHAPES);
  * @param layers instead of the shape's own number
  * @throws ConfigError if there is no such shape
  */
-export function modelOfShape(name: string, layers?: number): CausalLm {
+export function modelOfShape(name: string, layers?: number): TextModel {
   const fields = Object.entries(SHAPES).find(([key]) => key === name.toLowerCase())?.[1];
   if (fields === undefined) {
     throw new ConfigError({

@@ -1,5 +1,5 @@
 /** Which weights of a model are stored how while it is measured. */
-import type { CausalLm } from "../../models/causal-lm.ts";
+import type { TextModel } from "../../models/text-model.ts";
 import { bfloat16 } from "../../quant/bfloat16.ts";
 import { float32 } from "../../quant/float32.ts";
 import { STORAGES, storageOf } from "../../quant/index.ts";
@@ -9,7 +9,7 @@ import type { StoredParameters, WeightStorage } from "../../quant/stored-model.t
 export const BENCH_STORAGES: readonly string[] = STORAGES.map(({ name }) => name);
 
 /** Name of the file of a model's random weights, without its ending. */
-export function weightsName(shape: string, { blocks }: CausalLm, storage: string): string {
+export function weightsName(shape: string, { blocks }: TextModel, storage: string): string {
   return `${shape.toLowerCase()}-${blocks}${storage === float32.name ? "" : `-${storage}`}`;
 }
 
@@ -17,7 +17,7 @@ export function weightsName(shape: string, { blocks }: CausalLm, storage: string
  * The matrices of the model. The table of the vocabulary is half of a small model: it is stored as the others are, where
  * its rows are as good on their own, and in 16 bits with the storages that are narrower than 8.
  */
-export function storedAs(model: CausalLm, name: string): StoredParameters {
+export function storedAs(model: TextModel, name: string): StoredParameters {
   const storage = storageOf(name);
   if (storage === float32) return new Map();
   const tables = new Set(

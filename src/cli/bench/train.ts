@@ -90,7 +90,7 @@ export async function benchTrain(options: BenchTrainOptions, signal: AbortSignal
       const adapter: Adapter = attach(model, method, { targetModules: "all-linear", config });
       await initializeAdapter(device, adapter, 0);
       const trained = adapter.parameters;
-      const chunks = headChunks(B * supervised, model.vocabSize);
+      const chunks = headChunks(B * supervised, model.outputs);
       const typicalSizes = { B, T: tokens, C: Math.ceil((B * supervised) / chunks) };
       const optimizer = adamw();
       const graphs = lmGraphs({

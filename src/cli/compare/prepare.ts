@@ -7,7 +7,7 @@ import { checkReport } from "../../data/report/check.ts";
 import { prepareRows } from "../../data/rows/prepare.ts";
 import type { Tokenizer } from "../../data/text/tokenizer.ts";
 import { resolveFolder } from "../../hub/resolve.ts";
-import { readModel } from "../../lm/causal-lm-model.ts";
+import { readModel } from "../../lm/read-model.ts";
 import { modelFiles } from "../../lm/file-identity.ts";
 import { budgetOf } from "../../train/compare/budget.ts";
 import { cellsError, checkCell } from "../../train/compare/check-cell.ts";
@@ -82,7 +82,7 @@ export async function prepareComparison(
     ...(base.hfHubToken === null ? {} : { token: base.hfHubToken }),
   });
   downloads.stop();
-  const model = await readModel(dir, base.trainFromScratch);
+  const model = await readModel(dir, { random: base.trainFromScratch });
   const trainable = new Map<string, number | undefined>();
   const problems: { cell: string; problem: Problem }[] = [];
   for (const cell of cells) {

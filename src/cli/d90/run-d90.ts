@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { intrinsicDimension } from "../../adapters/intrinsic-dimension.ts";
 import { readRunConfig, type RunConfig } from "../../config/read.ts";
 import { ConfigError } from "../../errors.ts";
-import { readModel } from "../../lm/causal-lm-model.ts";
+import { readModel } from "../../lm/read-model.ts";
 import { attachPeft, adaptable } from "../../lm/peft-config.ts";
 import { resolveFolder } from "../../hub/resolve.ts";
 import { peftConfigOf } from "../../train/peft-config.ts";

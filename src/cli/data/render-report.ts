@@ -20,6 +20,7 @@ export function renderReport(report: DataReport, options: RenderOptions): string
   datasets(report, lines);
   fates(report, lines);
   numbers(report, lines);
+  classes(report, lines);
   samples(report, lines, options.sampleCharacters ?? Infinity);
   return lines.text();
 }
@@ -126,10 +127,11 @@ function numbers(report: DataReport, lines: Lines): void {
   lines.raw("");
   const line = (name: string, text: string, style?: Style): void =>
     lines.add(`${name.padEnd(12)}${text}`, { indent: 12, ...(style === undefined ? {} : { style }) });
-  line(
-    "tokens",
-    `${count(tokens.total)} per epoch, ${count(tokens.trained)} trained on (${percent(tokens.trained, tokens.total)})`,
-  );
+  const isClasses = stage === "cls";
+  const trained = isClasses
+    ? `${counted(tokens.trained, "text")} with a class`
+    : `${count(tokens.trained)} trained on (${percent(tokens.trained, tokens.total)})`;
+  line("tokens", `${count(tokens.total)} per epoch, ${trained}`);
   if (lengths !== undefined) {
     const { min, p5, p50, p95, max } = lengths;
     const all = [
@@ -143,11 +145,12 @@ function numbers(report: DataReport, lines: Lines): void {
   }
   const isBad = stopTrained === 0 && examples > 0 && stage === "sft";
   const stops = `${percent(stopTrained, examples)} of the examples end with a stop token that is trained on`;
-  line(
-    "stop token",
-    isBad ? `! ${stops}: the model would never learn to end an answer` : stops,
-    isBad ? "red" : undefined,
-  );
+  if (!isClasses)
+    line(
+      "stop token",
+      isBad ? `! ${stops}: the model would never learn to end an answer` : stops,
+      isBad ? "red" : undefined,
+    );
   const fill = `${counted(rows.count, "row")} of up to ${count(cutoffLen)} tokens, ${percent(rows.fill, 1)} full, packed from ${counted(examples, "example")}`;
   line("rows", rows.packed ? fill : `${count(rows.count)}, one for each example`);
   if (template === undefined) return;
@@ -159,15 +162,51 @@ function numbers(report: DataReport, lines: Lines): void {
   for (const note of template.notes) line("", `- ${visible(note)}`);
 }
 
+/** Classes that are listed; the data of a run with more is looked at by its JSON. */
+const CLASSES_SHOWN = 20;
+
+function classes({ classes: found, examples }: DataReport, lines: Lines): void {
+  if (found === undefined) return;
+  const { why, counts } = found;
+  const majority = counts.reduce((most, one) => (one.count > most.count ? one : most));
+  lines.raw("");
+  const shown = counts.slice(0, CLASSES_SHOWN);
+  const rows = shown.map(({ label, count: n }, i) => [String(i), visible(label), count(n), percent(n, examples)]);
+  lines.raw(
+    table(rows, { header: ["class", "label", "examples", "share"], align: ["right", "left", "right", "right"] }),
+  );
+  if (counts.length > shown.length) lines.add(`and ${counts.length - shown.length} more`, { style: "dim" });
+  lines.add(
+    `labels: ${visible(why)}; always saying ${JSON.stringify(visible(majority.label))} is right for ${percent(majority.count, examples)}`,
+    { style: "dim", indent: 2 },
+  );
+  const empty = counts.filter(({ count: n }) => n === 0);
+  if (empty.length > 0 && examples > 0) {
+    lines.add(
+      `! no example is of ${empty
+        .slice(0, 5)
+        .map(({ label }) => JSON.stringify(visible(label)))
+        .join(", ")}`,
+      {
+        style: "red",
+        indent: 2,
+      },
+    );
+  }
+}
+
 function samples({ samples: views }: DataReport, lines: Lines, characters: number): void {
   if (views.length === 0) return;
   lines.raw("");
-  lines.add(`samples (${lines.color ? "green" : "«…»"}: trained on)`, { style: "bold" });
+  const mark = views[0]!.label === undefined ? "trained on" : "the token that tells the class";
+  lines.add(`samples (${lines.color ? "green" : "«…»"}: ${mark})`, { style: "bold" });
   for (const [i, view] of views.entries()) {
     const { source, tokens, trained, shown } = view;
     const rest = shown < tokens ? `; the first ${count(shown)} are shown` : "";
     if (i > 0) lines.raw("");
-    lines.add(`${visible(source.dataset)}: ${counted(tokens, "token")}, ${count(trained)} trained on${rest}`, {
+    const what =
+      view.label === undefined ? `${count(trained)} trained on` : `class ${JSON.stringify(visible(view.label))}`;
+    lines.add(`${visible(source.dataset)}: ${counted(tokens, "token")}, ${what}${rest}`, {
       style: "cyan",
     });
     lines.add(`${visible(source.file)}:${source.line}`, { style: "dim" });

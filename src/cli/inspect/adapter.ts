@@ -7,7 +7,7 @@ import { type JsonValue, readJsonObject } from "../../formats/peft/json-object.t
 import { canonicalKeys, openWeights } from "../../formats/peft/weights.ts";
 import type { SafetensorsFile } from "../../formats/safetensors/index.ts";
 import { join } from "node:path";
-import { readModel } from "../../lm/causal-lm-model.ts";
+import { readModel, storedTask } from "../../lm/read-model.ts";
 import { matchTensors } from "../../formats/model/match.ts";
 
 export interface AdapterModule {
@@ -221,10 +221,9 @@ async function productNorm(weights: SafetensorsFile, A: string, B: string, r: nu
 }
 
 async function openBase(dir: string): Promise<Base> {
-  const { model, storedName } = await readModel(dir);
+  const { model, match } = await readModel(dir, { taskOf: storedTask });
   const checkpoint = await openCheckpoint(dir);
-  const naming = storedName === undefined ? {} : { storedName };
-  const { parameters } = matchTensors(checkpoint, model.parameters, { tied: model.tied, ...naming });
+  const { parameters } = matchTensors(checkpoint, model.parameters, match);
   const stored = new Map(parameters.map((parameter) => [parameter.name, parameter.stored]));
   const weightOf = new Map(model.layers.map((layer) => [layer.name, model.tied[layer.weight] ?? layer.weight]));
   return {

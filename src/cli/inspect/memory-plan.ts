@@ -5,7 +5,7 @@ import { peakMemory } from "../../ir/memory.ts";
 import { optimize } from "../../ir/passes/index.ts";
 import type { DimSizes } from "../../ir/shape.ts";
 import { virtualTokens } from "../../lm/adapted-sequence.ts";
-import type { CausalLm } from "../../models/causal-lm.ts";
+import type { TextModel } from "../../models/text-model.ts";
 import { countElements, type ParameterSpec } from "../../nn/module.ts";
 import { adamw } from "../../optim/adam.ts";
 import { headChunks } from "../../train/head-chunks.ts";
@@ -59,10 +59,10 @@ const FLOAT32_BYTES = 4;
 const PROGRAM_BYTES = 150e6;
 
 /** @throws ConfigError if nothing is trained */
-export function memoryPlan(model: CausalLm, options: PlanOptions): MemoryPlan {
+export function memoryPlan(model: TextModel, options: PlanOptions): MemoryPlan {
   const { trained, adapters, batch, length, supervised, checkpoint, optimizerBudget = Infinity } = options;
   const rows = Math.max(1, Math.ceil(batch * length * supervised));
-  const chunks = headChunks(rows, model.vocabSize);
+  const chunks = headChunks(rows, model.outputs);
   const places = length + virtualTokens(adapters).count;
   const sizes: DimSizes = { B: batch, T: places, C: Math.ceil(rows / chunks) };
   const optimizer = adamw();

@@ -6,12 +6,12 @@ import { trainsAdapter } from "../../config/methods.ts";
 import { loadTokenizer } from "../../data/text/index.ts";
 import { DataError } from "../../errors.ts";
 import { openCheckpoint } from "../../formats/safetensors/index.ts";
-import { readModel } from "../../lm/causal-lm-model.ts";
 import { modelFiles } from "../../lm/file-identity.ts";
 import { adaptable, attachPeft } from "../../lm/peft-config.ts";
+import { readModel, storedTask } from "../../lm/read-model.ts";
 import { checkContext, usableContext } from "../../lm/usable-context.ts";
 import { trainableText } from "../../lm/trainable.ts";
-import type { CausalLm } from "../../models/causal-lm.ts";
+import type { TextModel } from "../../models/text-model.ts";
 import { countElements, type Layer, type ParameterSpec } from "../../nn/module.ts";
 import { unfrozen, type FreezeSettings } from "../../train/freeze.ts";
 import { peftConfigOf } from "../../train/peft-config.ts";
@@ -117,7 +117,7 @@ export async function modelFacts(
   hasWeights: boolean,
   training?: TrainingSettings,
 ): Promise<ModelFacts> {
-  const { model, config, defaultTargets } = await readModel(dir, !hasWeights);
+  const { model, config, defaultTargets } = await readModel(dir, { random: !hasWeights, taskOf: storedTask });
   const tokenizer = await tokenizerOf(dir);
   const stored = hasWeights ? await storedWeights(dir) : undefined;
   return {
@@ -145,7 +145,7 @@ export async function modelFacts(
 }
 
 /** Layers of the same name and shape, in the order of the model. */
-export function layerGroups(model: CausalLm, defaultTargets: readonly string[]): LayerGroup[] {
+export function layerGroups(model: TextModel, defaultTargets: readonly string[]): LayerGroup[] {
   const biases = new Set(model.parameters.map(({ name }) => name));
   const groups = new Map<string, LayerGroup>();
   for (const layer of model.layers) {
@@ -169,7 +169,7 @@ export function layerGroups(model: CausalLm, defaultTargets: readonly string[]):
   return [...groups.values()];
 }
 
-function trainingFacts(model: CausalLm, defaultTargets: readonly string[], settings: TrainingSettings): TrainingFacts {
+function trainingFacts(model: TextModel, defaultTargets: readonly string[], settings: TrainingSettings): TrainingFacts {
   const { finetuningType, rank: r, alpha, useRslora, target, modulesToSave, freeze, batch } = settings;
   const { supervised, checkpoint } = settings;
   let adapters: Adapter[] = [];

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { MODEL_CONFIG_FILE, readModelConfig } from "../../formats/model/config.ts";
 import { resolveFolder } from "../../hub/resolve.ts";
-import type { CausalLm } from "../../models/causal-lm.ts";
+import type { TextModel } from "../../models/text-model.ts";
 import { familyOf } from "../../models/index.ts";
 import { modelOfShape } from "../bench/shapes.ts";
 import { interruptible } from "../interrupt.ts";
@@ -51,7 +51,7 @@ async function runMethods({ model: name, revision, offline, json }: Flags, signa
   process.stdout.write(`${json === true ? JSON.stringify(facts, null, 2) : methodsText(facts, name)}\n`);
 }
 
-async function modelOf(dir: string): Promise<CausalLm> {
+async function modelOf(dir: string): Promise<TextModel> {
   const config = await readModelConfig(dir);
   const model = familyOf(config.modelType).build(config);
   config.check();

@@ -5,7 +5,7 @@ import type { Method } from "../../adapters/method.ts";
 import { LowrankError } from "../../errors.ts";
 import { peftType } from "../../formats/peft/methods.ts";
 import { adaptable } from "../../lm/peft-config.ts";
-import type { CausalLm } from "../../models/causal-lm.ts";
+import type { TextModel } from "../../models/text-model.ts";
 import { familyOf } from "../../models/index.ts";
 import { countElements, type ParameterSpec } from "../../nn/module.ts";
 import { unfrozen } from "../../train/freeze.ts";
@@ -34,7 +34,7 @@ export interface MethodFacts {
 const FREEZE = { freezeTrainableLayers: 2, freezeTrainableModules: "all", freezeExtraModules: null } as const;
 
 /** @param model that the trained elements are counted on */
-export function allMethodFacts(model: CausalLm): MethodFacts[] {
+export function allMethodFacts(model: TextModel): MethodFacts[] {
   const unfrozenNames = unfrozen(model, FREEZE);
   return [
     ...METHODS.map((method) => methodFacts(method, model)),
@@ -48,7 +48,7 @@ export function allMethodFacts(model: CausalLm): MethodFacts[] {
   ];
 }
 
-function methodFacts(method: Method<object>, model: CausalLm): MethodFacts {
+function methodFacts(method: Method<object>, model: TextModel): MethodFacts {
   const { name, about, source, file, unmergeable } = method;
   // What neither computes in layers nor changes the sequence is copies, which take the place of the base's parameters.
   const isCopies = method.forward === undefined && method.sequence === undefined;
@@ -67,7 +67,7 @@ function methodFacts(method: Method<object>, model: CausalLm): MethodFacts {
 
 function counted(
   method: Method<object>,
-  model: CausalLm,
+  model: TextModel,
 ): Pick<MethodFacts, "trainable" | "trainable_percent" | "not_on_model"> {
   try {
     const { defaultTargets } = familyOf(model.modelType);
@@ -79,7 +79,7 @@ function counted(
   }
 }
 
-function wholeFacts(model: CausalLm, name: string, summary: string, trained: readonly ParameterSpec[]): MethodFacts {
+function wholeFacts(model: TextModel, name: string, summary: string, trained: readonly ParameterSpec[]): MethodFacts {
   return {
     name,
     summary,
@@ -92,6 +92,6 @@ function wholeFacts(model: CausalLm, name: string, summary: string, trained: rea
   };
 }
 
-function percent(trained: readonly ParameterSpec[], { parameters }: CausalLm): number {
+function percent(trained: readonly ParameterSpec[], { parameters }: TextModel): number {
   return (100 * countElements(trained)) / countElements(parameters);
 }

@@ -1,6 +1,6 @@
 /** `lowrank storages`: what frozen weights can be stored as, what that takes, and how far it is off. */
 import type { Command } from "commander";
-import { readModel } from "../../lm/causal-lm-model.ts";
+import { readModel, storedTask } from "../../lm/read-model.ts";
 import { matchTensors } from "../../formats/model/match.ts";
 import { openCheckpoint } from "../../formats/safetensors/index.ts";
 import { resolveFolder } from "../../hub/resolve.ts";
@@ -95,11 +95,10 @@ async function runStorages(model: string | undefined, flags: Flags, signal: Abor
 
 /** One entry for each choice; weights are read once, one at a time. */
 async function measureModel(dir: string, signal: AbortSignal): Promise<NonNullable<StorageFacts["model"]>[]> {
-  const { model, storedName } = await readModel(dir);
+  const { model, match } = await readModel(dir, { taskOf: storedTask });
   const checkpoint = await openCheckpoint(dir);
   try {
-    const naming = storedName === undefined ? {} : { storedName };
-    const { parameters } = matchTensors(checkpoint, model.parameters, { tied: model.tied, ...naming });
+    const { parameters } = matchTensors(checkpoint, model.parameters, match);
     const rules = CHOICES.map((choice) => storageOfParameters(model, choice));
     const specs = new Map(model.parameters.map((spec) => [spec.name, spec]));
     const sums = CHOICES.map(() => ({ errors: [] as StorageError[], parameters: 0, bits: 0 }));

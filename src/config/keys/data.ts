@@ -28,6 +28,26 @@ export const DATA = {
   ),
   max_samples: honoured(maybe(int({ min: 1 })), null, "samples of each data set at most"),
   val_size: honoured(countOrShare("the samples", 0), 0, "samples held back for evaluation: a count or a share"),
+  labels: honoured(
+    maybe(names),
+    null,
+    "stage cls: names of the classes in their order; null: those of the model, of a labels.json beside the data, or of the data",
+  ),
+  num_labels: honoured(
+    maybe(int({ min: 2 })),
+    null,
+    "stage cls: number of classes, where the data has numbers for them and not all of them; null: as the data has it",
+  ),
+  text_column_names: honoured(
+    maybe(names),
+    null,
+    "stage cls: column of the text, or two that are read together; null: found by its name, such as text or sentence1,sentence2",
+  ),
+  label_column_name: honoured(
+    maybe(text),
+    null,
+    "stage cls: column of the class; null: found by its name, such as label",
+  ),
   train_on_prompt: honoured(bool, false, "prompts are trained on too"),
   mask_history: honoured(bool, false, "only the last turn is trained on"),
   packing: honoured(maybe(bool), null, "several samples in a row; null: only in stage pt. They never see each other"),

@@ -1,23 +1,30 @@
 /** What is trained: the stage, the method and its settings. */
-import { honoured, inert, refused } from "../key.ts";
+import { folded, honoured, inert, refused } from "../key.ts";
 import { FINETUNING_TYPES } from "../methods.ts";
 import { bool, choice, float, int, maybe, names, namesOrAll, record, text } from "../type.ts";
 
 const OFT = "it goes with finetuning_type: oft, which is refused";
 const LATER = "not there yet";
 const WITHOUT = "remove the line";
+const NO_TASK = "texts go on or have one class; this task is not there yet";
 const TEXT_ONLY = "it is about models that see images; only text models are trained";
 
 export const FINETUNING = {
   stage: honoured(
-    choice(["sft", "pt"], {
+    choice(["sft", "pt", "cls"], {
       rm: "reward models are not trained yet",
       ppo: "reinforcement learning is not there yet",
       dpo: "preference training is not there yet",
       kto: "preference training is not there yet",
     }),
     "sft",
-    "sft: answers to prompts; pt: plain text",
+    "sft: answers to prompts; pt: plain text; cls: classes of texts (docs/classification.md)",
+  ),
+  task_type: folded(
+    maybe(choice(["CAUSAL_LM", "SEQ_CLS"], { TOKEN_CLS: NO_TASK, SEQ_2_SEQ_LM: NO_TASK, QUESTION_ANS: NO_TASK })),
+    null,
+    "PEFT's name of the task: SEQ_CLS is stage: cls",
+    "stage",
   ),
   finetuning_type: honoured(
     {
@@ -80,7 +87,7 @@ export const FINETUNING = {
     false,
     "accuracy over tokens in evaluations",
     LATER,
-    "loss and perplexity are reported",
+    "remove the line: loss and perplexity are reported, and in stage: cls accuracy and F1 always are",
   ),
   use_mca: refused(bool, false, "Megatron", "training runs in one process, on one machine", WITHOUT),
   use_megatron_bridge: refused(bool, false, "Megatron", "training runs in one process, on one machine", WITHOUT),

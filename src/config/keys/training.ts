@@ -24,6 +24,7 @@ const OTHER_OPTIMIZERS = [
 const NO_SCHEDULE = "this schedule is not there yet";
 const NO_LOGGER = "only TensorBoard files are written; nothing is sent to a service";
 
+const METRICS = ["loss", "perplexity", "accuracy", "f1"] as const;
 const INTERVALS = ["no", "steps", "epoch"] as const;
 
 export const TRAINING = {
@@ -106,11 +107,15 @@ export const TRAINING = {
   eval_on_start: honoured(bool, false, "evaluates before the first step"),
   load_best_model_at_end: honoured(bool, false, "ends with the best checkpoint; needs evaluations where it is saved"),
   metric_for_best_model: honoured(
-    maybe(choice(["loss", "eval_loss", "perplexity", "eval_perplexity"])),
+    maybe(choice(METRICS.flatMap((name) => [name, `eval_${name}`] as const))),
     null,
-    "what best means; null: the loss",
+    "what best means; null: the loss. accuracy and f1 (of all classes alike) are there in stage cls, perplexity in others",
   ),
-  greater_is_better: honoured(maybe(bool), null, "whether more of it is better; null: less is"),
+  greater_is_better: honoured(
+    maybe(bool),
+    null,
+    "whether more of it is better; null: more accuracy and f1, less loss and perplexity",
+  ),
   resume_from_checkpoint: honoured(
     maybe(either(bool, text)),
     null,

@@ -5,6 +5,7 @@ import { ConfigError, DataError, listed } from "../../errors.ts";
 import { nearest } from "../../nearest.ts";
 import type { Columns, Mapping } from "./formats/format.ts";
 import { alpaca } from "./formats/alpaca.ts";
+import { classification } from "./formats/classification.ts";
 import { openai } from "./formats/openai.ts";
 import { sharegpt } from "./formats/sharegpt.ts";
 import { OPENAI_TAGS, SHAREGPT_TAGS, withTags } from "./formats/tags.ts";
@@ -30,8 +31,12 @@ export interface DatasetEntry {
   readonly numSamples?: number;
 }
 
-const FORMATTINGS = { alpaca, sharegpt, openai } as const;
-const COLUMN_KEYS = ["prompt", "query", "response", "history", "messages", "system", "tools"] as const;
+const FORMATTINGS = { alpaca, sharegpt, openai, classification } as const;
+const CLASS_COLUMN_KEYS = ["text", "text_pair", "label"] as const;
+const COLUMN_KEYS = [
+  ...(["prompt", "query", "response", "history", "messages", "system", "tools"] as const),
+  ...CLASS_COLUMN_KEYS,
+] as const;
 const REFUSED_COLUMN_KEYS = ["images", "videos", "audios", "chosen", "rejected", "kto_tag"] as const;
 const TAG_KEYS = "role_tag content_tag user_tag assistant_tag observation_tag function_tag system_tag".split(" ");
 /** Places that are not read. */
@@ -104,7 +109,8 @@ export class DatasetInfo {
     const strings = new Fields(raw, "", problems);
     const columns = strings.inner("columns", [...COLUMN_KEYS, ...REFUSED_COLUMN_KEYS]);
     const tags = strings.inner("tags", TAG_KEYS);
-    const formatting = strings.text("formatting") ?? "alpaca";
+    const hasClasses = CLASS_COLUMN_KEYS.some((key) => columns?.[key] !== undefined);
+    const formatting = strings.text("formatting") ?? (hasClasses ? "classification" : "alpaca");
     if (!Object.hasOwn(FORMATTINGS, formatting)) {
       problems.push(`formatting is "${formatting}", not one of ${Object.keys(FORMATTINGS).join(", ")}`);
     }
@@ -197,8 +203,10 @@ function mappingOf(
   const defaults: Columns =
     formatting === "alpaca"
       ? { prompt: "instruction", query: "input", response: "output" }
-      : { messages: formatting === "openai" ? "messages" : "conversations" };
-  const isConversation = formatting !== "alpaca";
+      : formatting === "classification"
+        ? {}
+        : { messages: formatting === "openai" ? "messages" : "conversations" };
+  const isConversation = formatting === "sharegpt" || formatting === "openai";
   const given: Columns = columns ?? defaults;
   return {
     format,

@@ -27,7 +27,7 @@ const SPLITS: readonly (readonly [RegExp, string])[] = [
 /** `train_sft-00000-of-00003.parquet`: the hub's name for a part of a split. */
 const PART = /^(.+)-\d{5}-of-\d{5}/;
 /** Beside the data, not of it. */
-const NOT_DATA = ["dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"];
+const NOT_DATA = ["dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "labels.json"];
 
 /**
  * @param split which split of a folder; a single file is taken as it is

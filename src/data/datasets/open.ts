@@ -1,5 +1,7 @@
 /** The data sets of a configuration, as streams of rows. */
 import { ConfigError, DataError } from "../../errors.ts";
+import { chooseClasses, type ClassSet, type ClassWishes } from "./classes.ts";
+import type { ClassColumns } from "./formats/classification.ts";
 import { Random, streamOf } from "../../random.ts";
 import { DatasetInfo } from "./dataset-info.ts";
 import { checkMix, mixed } from "./mix.ts";
@@ -17,8 +19,15 @@ export interface OpenDatasetsOptions {
   readonly evalDataset?: string | readonly string[];
   /** Folder with `dataset_info.json`; `dataset_dir`. Default "data". "ONLINE": every name is one of the hub. */
   readonly datasetDir?: string;
-  /** `sft` trains on answers (and on plain text where that is all there is), `pt` on plain text only. Default "sft". */
+  /**
+   * `sft` trains on answers (and on plain text where that is all there is), `pt` on plain text only, `cls` on the classes of
+   * texts. Default "sft".
+   */
   readonly stage?: DataStage;
+  /** Of stage cls: the classes, where something is known of them. Default: from `labels.json`, or from the data. */
+  readonly classes?: ClassWishes;
+  /** Of stage cls: the columns, where they are not found by their names. */
+  readonly classColumns?: ClassColumns;
   /** Only the first so many records of each data set, also of those to validate on; `max_samples`. Default: all. */
   readonly maxSamples?: number;
   /** Share of all records (below 1) or their number (from 1) to validate on; `val_size`. Default 0. */
@@ -50,6 +59,8 @@ export interface OpenedDatasets {
   /** With `evalDataset`, `valSize`, or a folder that has a validation split of its own. Never mixed: one data set after the other. */
   readonly validation?: DatasetStream;
   readonly sources: readonly DatasetSummary[];
+  /** Of stage cls. */
+  readonly classes?: ClassSet;
   /** Every file that is read. */
   readonly files: readonly string[];
   /** All that decides which rows there are, besides what is in the files: equal texts mean equal rows. */
@@ -83,11 +94,20 @@ export async function openDatasets(options: OpenDatasetsOptions): Promise<Opened
     info: datasetDir === "ONLINE" ? undefined : await DatasetInfo.in(datasetDir),
     ...(options.fetchHubDataset !== undefined && { fetchHubDataset: options.fetchHubDataset }),
   };
-  const sourceOptions: SourceOptions = { stage, seed, ...(maxSamples !== undefined && { maxSamples }) };
+  const sourceOptions: SourceOptions = {
+    stage,
+    seed,
+    ...(maxSamples !== undefined && { maxSamples }),
+    ...(options.classColumns !== undefined && { classColumns: options.classColumns }),
+  };
   const open = (resolved: ResolvedDataset) => DatasetSource.open(resolved, sourceOptions);
 
   const resolved = await inOrder(names, (name) => resolveDataset(name, context));
-  const train = await inOrder(resolved, open);
+  const opened = await inOrder(resolved, open);
+  const classes = stage === "cls" ? await classesOf(opened, options.classes ?? {}) : undefined;
+  const withClasses = (source: DatasetSource) => (classes === undefined ? source : source.withClasses(classes));
+  const train = opened.map(withClasses);
+  const ofClasses = classes === undefined ? {} : { classes };
   if (valSize > 0) {
     const masks = await validationMasks(train, valSize, seed);
     const parts = (value: 0 | 1) => train.map((source, i) => part(source, masks[i]!, value));
@@ -95,14 +115,17 @@ export async function openDatasets(options: OpenDatasetsOptions): Promise<Opened
       train: new MixedStream(parts(0), mix),
       validation: new MixedStream(parts(1), { strategy: "concat", seed }),
       sources: train.map((source) => summary(source, "train")),
+      ...ofClasses,
       ...contentOf(options, train, []),
     };
   }
-  const validation =
+  const held =
     evalNames.length > 0
       ? await inOrder(await inOrder(evalNames, (name) => resolveDataset(name, context)), open)
       : await inOrder(resolved.filter((found) => found.validation.length > 0).map(ownValidation), open);
+  const validation = held.map(withClasses);
   return {
+    ...ofClasses,
     train: new MixedStream(train.map(whole), mix),
     ...(validation.length > 0 && { validation: new MixedStream(validation.map(whole), { strategy: "concat", seed }) }),
     sources: [
@@ -113,14 +136,35 @@ export async function openDatasets(options: OpenDatasetsOptions): Promise<Opened
   };
 }
 
+/** The classes of the data sets to train on. @throws as {@link chooseClasses} */
+async function classesOf(sources: readonly DatasetSource[], wishes: ClassWishes): Promise<ClassSet> {
+  const files = sources.flatMap(({ dataset }) => dataset.files);
+  return chooseClasses(wishes, files, async () => {
+    const all = new Map<string, number>();
+    for (const source of sources) {
+      for (const [label, count] of await source.labels()) all.set(label, (all.get(label) ?? 0) + count);
+    }
+    return all;
+  });
+}
+
 function contentOf(
   options: OpenDatasetsOptions,
   ...parts: readonly (readonly DatasetSource[])[]
 ): Pick<OpenedDatasets, "files" | "recipe"> {
   const described = parts.map((sources) =>
-    sources.map(({ dataset, mapping: { format, columns, tags } }) => {
+    sources.map(({ dataset, mapping: { format, columns, tags, classes } }) => {
       const { name, files, numSamples } = dataset;
-      return { name, files, numSamples, format: format.name, columns, tags: { ...tags, kinds: [...tags.kinds] } };
+      const ofClasses = classes === undefined ? {} : { classes: classes.names };
+      return {
+        name,
+        files,
+        numSamples,
+        format: format.name,
+        columns,
+        tags: { ...tags, kinds: [...tags.kinds] },
+        ...ofClasses,
+      };
     }),
   );
   const { stage, maxSamples, valSize, mixStrategy, interleaveProbs, seed } = options;

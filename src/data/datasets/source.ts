@@ -2,10 +2,13 @@
 import { DataError, listed } from "../../errors.ts";
 import { Random, streamOf } from "../../random.ts";
 import { ColumnTable } from "./formats/column-table.ts";
-import { detectFormat, withUnused } from "./formats/detect.ts";
-import { toRow } from "./formats/format.ts";
+import type { ClassSet } from "./classes.ts";
+import { classification, type ClassColumns, detectClassification, labelIn } from "./formats/classification.ts";
+import { detectFormat } from "./formats/detect.ts";
+import { RowProblem, toRow } from "./formats/format.ts";
 import type { Columns, Detected, Mapping } from "./formats/format.ts";
 import { text } from "./formats/text.ts";
+import { withUnused } from "./formats/unused.ts";
 import { alpaca } from "./formats/alpaca.ts";
 import { nearest } from "../../nearest.ts";
 import { readerOf } from "./readers/index.ts";
@@ -16,10 +19,12 @@ import type { Row } from "./rows.ts";
 /** Records looked at to tell the format. */
 const FIRST_RECORDS = 32;
 
-export type DataStage = "sft" | "pt";
+export type DataStage = "sft" | "pt" | "cls";
 
 export interface SourceOptions {
   readonly stage: DataStage;
+  /** Of stage cls: the columns, where they are not found by their names. */
+  readonly classColumns?: ClassColumns;
   /** Only the first so many records. */
   readonly maxSamples?: number;
   readonly seed: number;
@@ -53,7 +58,31 @@ export class DatasetSource {
       const hint = "is it the right file?";
       throw new DataError({ where: `${dataset.name} (${dataset.path})`, what: "the data set is empty", hint });
     }
-    return new DatasetSource(dataset, chooseMapping(dataset, first, options.stage), options);
+    const mapping =
+      options.stage === "cls"
+        ? chooseClassMapping(dataset, first, options.classColumns)
+        : chooseMapping(dataset, first, options.stage);
+    return new DatasetSource(dataset, mapping, options);
+  }
+
+  /** The same, whose records have one of these classes. */
+  withClasses(classes: ClassSet): DatasetSource {
+    return new DatasetSource(this.dataset, { ...this.mapping, classes }, this.#options);
+  }
+
+  /** The labels of the records, each with its number. Reads all files. */
+  async labels(): Promise<Map<string, number>> {
+    const counts = new Map<string, number>();
+    for await (const { record } of this.#records()) {
+      try {
+        const label = labelIn(record, this.mapping.columns);
+        counts.set(label, (counts.get(label) ?? 0) + 1);
+      } catch (error) {
+        // A record without a label is counted when it becomes a row.
+        if (!(error instanceof RowProblem)) throw error;
+      }
+    }
+    return counts;
   }
 
   /** How many rows {@link rows} gives. */
@@ -172,9 +201,44 @@ function chooseMapping(dataset: ResolvedDataset, first: readonly JsonRecord[], s
       hint: "add columns.response, or set stage: pt to train on plain text",
     });
   }
+  if (given.format === classification) {
+    throw new DataError({
+      where: name,
+      what: `dataset_info.json maps texts and their classes, and stage ${stage} does not learn those`,
+      hint: "stage: cls trains a classifier",
+    });
+  }
   if (!isText && stage === "pt") throw notPlainText({ ...given, why }, name);
   requireColumns(given, table, name);
   return withUnused({ ...given, format: isText ? text : given.format, why }, table);
+}
+
+/** The columns of `dataset_info.json`; else those of the configuration, or those that are found by their names. */
+function chooseClassMapping(
+  dataset: ResolvedDataset,
+  first: readonly JsonRecord[],
+  columns: ClassColumns = {},
+): Detected {
+  const { name, mapping } = dataset;
+  if (mapping === undefined) return detectClassification(first, name, columns);
+  if (mapping.format !== classification) {
+    throw new DataError({
+      where: name,
+      what: "dataset_info.json maps no column of classes, and stage cls learns them",
+      got: `formatting ${mapping.format.name}`,
+      hint: '"columns": {"text": COLUMN, "label": COLUMN}, with "text_pair" where two texts are read together',
+    });
+  }
+  const given = mapping.columns;
+  if (given.text === undefined && given.label === undefined) return detectClassification(first, name, columns);
+  const pair = given.text_pair === undefined ? [] : [given.text_pair];
+  const text = given.text === undefined ? columns.text : [given.text, ...pair];
+  const label = given.label ?? columns.label;
+  const found = detectClassification(first, name, {
+    ...(text === undefined ? {} : { text }),
+    ...(label === undefined ? {} : { label }),
+  });
+  return { ...found, why: `as dataset_info.json has it: ${found.why}` };
 }
 
 function notPlainText({ format, why }: Detected, dataset: string): DataError {

@@ -1,4 +1,5 @@
 /** Counts samples, examples and rows as they come, in little memory. */
+import type { ClassSet } from "../datasets/classes.ts";
 import type { DatasetSummary } from "../datasets/open.ts";
 import type { BadRow } from "../datasets/rows.ts";
 import type { Sample, Source } from "../sample.ts";
@@ -17,12 +18,14 @@ export interface ReportOptions {
   readonly template: Pick<ChatTemplate, "name" | "origin" | "notes"> | undefined;
   readonly cutoffLen: number;
   readonly packed: boolean;
+  readonly classes?: ClassSet;
 }
 
 /** An example, as the report needs it. */
 interface Kept {
   readonly inputIds: Int32Array;
   readonly trained: Int32Array;
+  readonly label?: number;
   readonly stopTrained: boolean;
   readonly truncatedFrom?: number;
   readonly remarks: readonly (keyof typeof REMARKS)[];
@@ -46,6 +49,7 @@ export class ReportBuilder {
   /** The first of each data set: one of each is shown before a second of any. */
   readonly #samples = new Map<string, (Kept & { source: Source })[]>();
   readonly #unknown: { readonly token: string; readonly id: number } | undefined;
+  readonly #classes: number[];
   #unknowns = 0;
   #examples = 0;
   #stopTrained = 0;
@@ -55,6 +59,7 @@ export class ReportBuilder {
 
   constructor(options: ReportOptions) {
     this.#options = options;
+    this.#classes = (options.classes?.names ?? []).map(() => 0);
     const { idOf, specialTokens, stopIds } = options.tokenizer;
     const token = specialTokens["unk_token"];
     const id = token === undefined ? undefined : idOf(token);
@@ -77,6 +82,7 @@ export class ReportBuilder {
     counts.read++;
     counts.kept++;
     this.#examples++;
+    if (example.label !== undefined) this.#classes[example.label]!++;
     if (example.stopTrained) this.#stopTrained++;
     const length = example.inputIds.length;
     this.#lengths.set(length, (this.#lengths.get(length) ?? 0) + 1);
@@ -96,7 +102,7 @@ export class ReportBuilder {
 
   /** @param firstRecords only so many were looked at */
   finish(firstRecords?: number): DataReport {
-    const { part, stage, datasets, template, cutoffLen, packed } = this.#options;
+    const { part, stage, datasets, template, cutoffLen, packed, classes } = this.#options;
     const counts = [...this.#read.values()];
     const lengths = percentiles(this.#lengths, this.#examples);
     return {
@@ -122,9 +128,20 @@ export class ReportBuilder {
       ...(this.#unknown === undefined || this.#unknowns === 0
         ? {}
         : { unknown: { token: this.#unknown.token, count: this.#unknowns } }),
+      ...(classes === undefined
+        ? {}
+        : {
+            classes: {
+              why: classes.why,
+              counts: classes.names.map((label, i) => ({ label, count: this.#classes[i]! })),
+            },
+          }),
       stopTrained: this.#stopTrained,
       rows: { count: this.#rows, packed, fill: this.#rows === 0 ? 0 : this.#tokens / (this.#rows * cutoffLen) },
-      samples: this.#chosen().map((sample) => sampleView(sample, this.#options.tokenizer, cutoffLen)),
+      samples: this.#chosen().map((sample) => ({
+        ...sampleView(sample, this.#options.tokenizer, cutoffLen),
+        ...(sample.label === undefined ? {} : { label: classes!.names[sample.label]! }),
+      })),
     };
   }
 

@@ -4,11 +4,21 @@ import { countFates, type DataReport, type Fate } from "./report.ts";
 
 /**
  * @throws DataError when no row is left, or when in conversations no example at all ends with a stop token that is trained:
- *   a model that never sees one goes on until it is cut off
+ *   a model that never sees one goes on until it is cut off. Or when all texts are of one class
  */
 export function checkReport(report: DataReport): void {
-  const { part, stage, rows, examples, stopTrained, truncated, template, cutoffLen } = report;
+  const { part, stage, rows, examples, stopTrained, truncated, template, cutoffLen, classes } = report;
   if (rows.count === 0) throw nothingLeft(report);
+  const present = classes?.counts.filter(({ count }) => count > 0) ?? [];
+  if (part === "train" && present.length === 1) {
+    throw new DataError({
+      where: report.datasets.map(({ name }) => name).join(", "),
+      what: "all examples are of one and the same class: there is nothing to tell apart",
+      got: `${present[0]!.count} × ${JSON.stringify(present[0]!.label)}`,
+      hint: "`lowrank data CONFIG` shows what became of the others",
+    });
+  }
+  if (stage === "cls") return;
   if (part === "validation" || stage === "pt" || stopTrained > 0) return;
   const where = report.datasets.map(({ name }) => name).join(", ");
   const share = `0 of ${examples} examples`;

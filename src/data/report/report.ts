@@ -34,6 +34,15 @@ export interface SampleView {
   readonly text: string;
   /** The same, cut where training begins and ends. */
   readonly segments: readonly Segment[];
+  /** Name of its class. */
+  readonly label?: string;
+}
+
+/** The classes of a run, and how many examples each has. */
+export interface ClassCounts {
+  /** Where the names and their order are from. */
+  readonly why: string;
+  readonly counts: readonly { readonly label: string; readonly count: number }[];
 }
 
 /** Lengths in tokens. */
@@ -48,7 +57,7 @@ export interface Lengths {
 /** All of it can be written as JSON. */
 export interface DataReport {
   readonly part: "train" | "validation";
-  readonly stage: "sft" | "pt";
+  readonly stage: "sft" | "pt" | "cls";
   readonly datasets: readonly DatasetReport[];
   /** Absent: the whole. Else only so many records were looked at, as the data is streamed. */
   readonly firstRecords?: number;
@@ -79,6 +88,8 @@ export interface DataReport {
   readonly lengths?: Lengths;
   /** The token that stands for what the tokenizer has no token for, where examples have it, and how often. */
   readonly unknown?: { readonly token: string; readonly count: number };
+  /** Only with stage cls. */
+  readonly classes?: ClassCounts;
   /** Examples whose last trained token is a stop token. */
   readonly stopTrained: number;
   readonly rows: {

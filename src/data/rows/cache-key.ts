@@ -10,7 +10,7 @@ import type { Coder } from "./example.ts";
 import type { RowSettings } from "./settings.ts";
 
 /** Raised when the files of the cache, or the report in them, are laid out otherwise. */
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
 /** Bytes at the beginning and at the end of a data file that are looked at: whole files would take as long as reading them. */
 const LOOKED_AT = 65536;
 

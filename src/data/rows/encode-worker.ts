@@ -16,7 +16,9 @@ async function answer({ id, samples }: EncodeRequest): Promise<void> {
   try {
     const results = await encodeExamples(samples, await coder);
     const buffers = results.flatMap((result) =>
-      "dropped" in result ? [] : [result.inputIds.buffer, result.trained.buffer],
+      "dropped" in result
+        ? []
+        : [result.inputIds.buffer, result.trained.buffer, ...(result.types === undefined ? [] : [result.types.buffer])],
     );
     parentPort!.postMessage({ id, results } satisfies EncodeAnswer, [...new Set(buffers as ArrayBuffer[])]);
   } catch (error) {

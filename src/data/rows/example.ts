@@ -9,6 +9,8 @@ export interface Example {
   readonly inputIds: Int32Array;
   /** As in `StoredRow`. */
   readonly trained: Int32Array;
+  readonly label?: number;
+  readonly types?: Int32Array;
   /** Whether the last token that is trained on ends an answer or a text. */
   readonly stopTrained: boolean;
   /** Number of tokens before it was cut; absent: it was not. */
@@ -88,5 +90,11 @@ function wholeText(inputIds: Int32Array, stopIds: readonly number[]): Example {
 function compact(result: Awaited<ReturnType<typeof encodeSample>>): ExampleResult {
   if ("dropped" in result) return result;
   const { encoded, ...rest } = result;
+  const { inputIds, targets, types } = encoded;
+  const [target] = targets ?? [];
+  if (target !== undefined) {
+    const trained = Int32Array.of(target.at, target.at + 1);
+    return { ...rest, inputIds, trained, label: target.label, ...(types === undefined ? {} : { types }) };
+  }
   return { ...rest, inputIds: encoded.inputIds, trained: trainedRuns(encoded.labels) };
 }

@@ -6,7 +6,7 @@ import type { Source } from "../sample.ts";
 import type { Example } from "./example.ts";
 import type { StoredRow } from "./stored-row.ts";
 
-export interface Packed extends Pick<Example, "inputIds" | "trained"> {
+export interface Packed extends Pick<Example, "inputIds" | "trained" | "label" | "types"> {
   readonly source: Source;
 }
 
@@ -20,13 +20,24 @@ export interface Packer {
 /** A row for each example. */
 export function single(): Packer {
   return {
-    add: ({ inputIds, trained, source }) => [{ inputIds, trained, sources: [source] }],
+    add: ({ source, ...example }) => [{ ...example, sources: [source] }],
     end: () => [],
   };
 }
 
 /** Examples that are packed together, as in LLaMA-Factory (`preprocessing_batch_size`): memory is bounded by it. */
 const WINDOW = 1000;
+
+/** What of an example goes into a row. */
+export function packed({ inputIds, trained, label, types }: Example, source: Source): Packed {
+  return {
+    inputIds,
+    trained,
+    source,
+    ...(label === undefined ? {} : { label }),
+    ...(types === undefined ? {} : { types }),
+  };
+}
 
 /** Whole examples, in as few rows as a greedy choice finds: `packing` of `stage: sft`. */
 export function knapsack(cutoffLen: number): Packer {

@@ -13,7 +13,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { cacheKey } from "./cache-key.ts";
 import { type BatchEncoder, encodeInOrder, encoderHere, encoderInThreads } from "./encoder.ts";
 import type { Coder } from "./example.ts";
-import { blocks, knapsack, type Packer, single } from "./pack.ts";
+import { blocks, knapsack, packed, type Packer, single } from "./pack.ts";
 import { encodeSettings, type RowSettings } from "./settings.ts";
 import { countRuns, type StoredRow, storedRows } from "./stored-row.ts";
 import { streamRows } from "./stream-rows.ts";
@@ -198,7 +198,7 @@ class Preparation {
         continue;
       }
       report.kept(sample, result);
-      yield* reported(packer.add({ inputIds: result.inputIds, trained: result.trained, source: sample.source }));
+      yield* reported(packer.add(packed(result, sample.source)));
     }
     yield* reported(packer.end());
   }
@@ -231,7 +231,9 @@ class Preparation {
     const own = this.#opened.sources.filter((source) => source.part === part);
     // With val_size, what is validated on is from the data sets to train on.
     const datasets = own.length > 0 ? own : this.#opened.sources;
-    return new ReportBuilder({ part, stage, datasets, tokenizer, template, cutoffLen, packed: packing });
+    const { classes } = this.#opened;
+    const ofClasses = classes === undefined ? {} : { classes };
+    return new ReportBuilder({ part, stage, datasets, tokenizer, template, cutoffLen, packed: packing, ...ofClasses });
   }
 
   #order(part: Part): RowOrder {

@@ -2,8 +2,8 @@
 import type { EncodeSettings, OverLength } from "../text/encode.ts";
 
 export interface RowSettings {
-  /** `sft`: conversations; `pt`: plain text. */
-  readonly stage: "sft" | "pt";
+  /** `sft`: conversations; `pt`: plain text; `cls`: texts with a class. */
+  readonly stage: "sft" | "pt" | "cls";
   /** Most tokens of a row. */
   readonly cutoffLen: number;
   readonly overLength: OverLength;
@@ -31,11 +31,13 @@ export interface RowSettings {
   readonly overwriteCache: boolean;
   /** Folder of the token cache; null: only large sets are kept, in the usual place. */
   readonly tokenizedPath: string | null;
+  /** Of stage cls: which token of a text tells its class. Default: "last". */
+  readonly classToken?: "first" | "last";
 }
 
 /** The part of the settings that a sample's tokens depend on. @param now today, for templates that write the date */
 export function encodeSettings(settings: RowSettings, now: Date): EncodeSettings {
-  const { cutoffLen, overLength, trainOnPrompt, maskHistory, defaultSystem, enableThinking } = settings;
+  const { cutoffLen, overLength, trainOnPrompt, maskHistory, defaultSystem, enableThinking, classToken } = settings;
   return {
     cutoffLen,
     overLength,
@@ -43,6 +45,7 @@ export function encodeSettings(settings: RowSettings, now: Date): EncodeSettings
     maskHistory,
     enableThinking,
     now,
+    ...(classToken === undefined ? {} : { classToken }),
     ...(defaultSystem === null ? {} : { defaultSystem }),
   };
 }

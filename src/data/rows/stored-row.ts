@@ -8,6 +8,10 @@ export interface StoredRow {
   readonly trained: Int32Array;
   /** Of the examples in a packed row. */
   readonly lengths?: readonly number[];
+  /** The class of the row; `trained` is then the one token that tells it. */
+  readonly label?: number;
+  /** As in `Encoded`. */
+  readonly types?: Int32Array;
   readonly sources: readonly Source[];
 }
 
@@ -27,8 +31,17 @@ export function countRuns(trained: Int32Array): number {
   return trained.reduce((count, at, i) => count + (i % 2 === 0 ? -at : at), 0);
 }
 
-export function toRow({ inputIds, trained, lengths, sources }: StoredRow): Row {
+export function toRow({ inputIds, trained, lengths, label, types, sources }: StoredRow): Row {
   const labels = new Int32Array(inputIds.length).fill(IGNORED);
+  if (label !== undefined) {
+    return {
+      inputIds,
+      labels,
+      targets: [{ at: trained[0]!, label }],
+      sources,
+      ...(types === undefined ? {} : { types }),
+    };
+  }
   for (let i = 0; i < trained.length; i += 2) {
     labels.set(inputIds.subarray(trained[i], trained[i + 1]), trained[i]);
   }

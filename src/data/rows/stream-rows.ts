@@ -4,7 +4,7 @@ import { shuffled } from "../datasets/shuffle.ts";
 import type { RowSource } from "../row-source.ts";
 import { encodeInOrder, encoderHere } from "./encoder.ts";
 import type { Coder } from "./example.ts";
-import type { Packer } from "./pack.ts";
+import { packed, type Packer } from "./pack.ts";
 import type { RowSettings } from "./settings.ts";
 import { type StoredRow, toRow } from "./stored-row.ts";
 
@@ -16,25 +16,24 @@ export function streamRows(
   stream: DatasetStream,
   coder: Coder,
   newPacker: () => Packer,
-  settings: Pick<RowSettings, "shuffle" | "dataSeed" | "bufferSize" | "cutoffLen">,
+  settings: Pick<RowSettings, "shuffle" | "dataSeed" | "bufferSize" | "cutoffLen" | "stage">,
 ): RowSource {
-  const { shuffle, dataSeed, bufferSize, cutoffLen } = settings;
+  const { shuffle, dataSeed, bufferSize, cutoffLen, stage } = settings;
   return {
     // A bound: the rows are not known.
-    maxSupervised: cutoffLen,
+    maxSupervised: stage === "cls" ? 1 : cutoffLen,
     async *rows(epoch, from) {
       const samples = shuffle ? shuffled(stream, { bufferSize, seed: dataSeed, epoch }) : stream;
       let left = from;
-      for await (const row of packed(samples, coder, newPacker())) if (left-- <= 0) yield toRow(row);
+      for await (const row of packedRows(samples, coder, newPacker())) if (left-- <= 0) yield toRow(row);
     },
   };
 }
 
-async function* packed(samples: AsyncIterable<DataRow>, coder: Coder, packer: Packer): AsyncGenerator<StoredRow> {
+async function* packedRows(samples: AsyncIterable<DataRow>, coder: Coder, packer: Packer): AsyncGenerator<StoredRow> {
   for await (const outcome of encodeInOrder(samples, encoderHere(coder))) {
     if (outcome.kind === "bad" || "dropped" in outcome.result) continue;
-    const { inputIds, trained } = outcome.result;
-    yield* packer.add({ inputIds, trained, source: outcome.sample.source });
+    yield* packer.add(packed(outcome.result, outcome.sample.source));
   }
   yield* packer.end();
 }

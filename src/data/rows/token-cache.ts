@@ -1,8 +1,8 @@
 /**
  * Tokenised rows in a folder, read one at a time: a data set larger than memory can be trained on, and is tokenised once.
  *
- * - `rows.bin`: int32 words; of each row the numbers of ids, of words of trained runs, of lengths and of sources, and then
- *   those: ids, runs, lengths, and for each source the number of its file and its line;
+ * - `rows.bin`: int32 words; of each row the numbers of ids, of words of trained runs, of lengths, of sources and of types,
+ *   its class (-1: none), and then those: ids, runs, lengths, for each source the number of its file and its line, types;
  * - `index.bin`: float64, the word that each row begins at, and the end of the last;
  * - `manifest.json`: the rest, with hashes of all three.
  *
@@ -21,7 +21,8 @@ const ROWS = "rows.bin";
 const INDEX = "index.bin";
 const MANIFEST = "manifest.json";
 /** Words before the ids of a row. */
-const HEAD = 4;
+const HEAD = 6;
+const NO_CLASS = -1;
 /** Bytes that are written at once. */
 const CHUNK = 2 ** 20;
 const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000;
@@ -179,16 +180,19 @@ function vanished(dir: string, cause?: unknown): DataError {
 }
 
 function parse(words: Int32Array, { files }: Body): StoredRow {
-  const [ids = 0, runs = 0, lengths = 0, sources = 0] = words.subarray(0, HEAD);
+  const [ids = 0, runs = 0, lengths = 0, sources = 0, kinds = 0, label = NO_CLASS] = words.subarray(0, HEAD);
   let at = HEAD;
   const take = (count: number): Int32Array => words.subarray(at, (at += count));
   const inputIds = take(ids);
   const trained = take(runs);
   const lengthWords = take(lengths);
   const sourceWords = take(2 * sources);
+  const types = take(kinds);
   return {
     inputIds,
     trained,
+    ...(label === NO_CLASS ? {} : { label }),
+    ...(kinds === 0 ? {} : { types }),
     ...(lengths === 0 ? {} : { lengths: [...lengthWords] }),
     sources: Array.from({ length: sources }, (_, i) => {
       const [dataset, file] = files[sourceWords[2 * i]!]!;
@@ -232,12 +236,13 @@ export class TokenCacheWriter {
 
   /** @throws DataError when the disk is full */
   async add(row: StoredRow): Promise<void> {
-    const { inputIds, trained, lengths = [], sources } = row;
+    const { inputIds, trained, lengths = [], sources, types = [], label = NO_CLASS } = row;
     const places = sources.flatMap(({ dataset, file, line }) => [this.#numberOf(dataset, file), line]);
-    const head = [inputIds.length, trained.length, lengths.length, sources.length];
-    const words = new Int32Array(head.length + inputIds.length + trained.length + lengths.length + places.length);
+    const head = [inputIds.length, trained.length, lengths.length, sources.length, types.length, label];
+    const parts = [head, inputIds, trained, lengths, places, types];
+    const words = new Int32Array(parts.reduce((sum, { length }) => sum + length, 0));
     let at = 0;
-    for (const part of [head, inputIds, trained, lengths, places]) {
+    for (const part of parts) {
       words.set(part, at);
       at += part.length;
     }

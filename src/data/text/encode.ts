@@ -7,8 +7,9 @@
  */
 import { ConfigError, DataError } from "../../errors.ts";
 import { IGNORED } from "../sample.ts";
-import type { ChatSample, Encoded, Message, Sample, Source, TextSample } from "../sample.ts";
+import type { ChatSample, ClassSample, Encoded, Message, Sample, Source, TextSample } from "../sample.ts";
 import { findAnswers } from "./answer-spans.ts";
+import { classTarget, classTokens } from "./encode-class.ts";
 import type { AnswerSpan } from "./answer-spans.ts";
 import type { RenderOptions } from "./chat-template.ts";
 import type { ChatTemplate } from "./templates.ts";
@@ -36,6 +37,8 @@ export interface EncodeSettings {
   readonly enableThinking?: boolean;
   /** Today, for templates that write the date. Default: the clock; give one to have the same tokens on another day. */
   readonly now?: Date;
+  /** Which token tells the class of a text: of encoders the first, of decoders the last. Default: "last". */
+  readonly classToken?: "first" | "last";
 }
 
 /** What a person should know of a sample that was kept. */
@@ -88,6 +91,7 @@ export async function encodeSample(
   }
   if (sample.kind === "text")
     return encodeWhole(await encodeText(sample, tokenizer), sample.source, tokenizer, settings);
+  if (sample.kind === "class") return encodeClass(sample, tokenizer, settings);
   if (template === undefined) {
     throw new ConfigError({
       where: "template",
@@ -113,6 +117,26 @@ export async function encodeText({ text }: TextSample, tokenizer: Tokenizer): Pr
   const begin = addsBos && bosId !== undefined && ids[0] !== bosId ? [bosId] : [];
   const end = eosId !== undefined && ids.at(-1) !== eosId ? [eosId] : [];
   return concatenate([Int32Array.from(begin), ids, Int32Array.from(end)]);
+}
+
+async function encodeClass(sample: ClassSample, tokenizer: Tokenizer, settings: EncodeSettings): Promise<EncodeResult> {
+  const { cutoffLen, classToken = "last" } = settings;
+  const { inputIds, types, truncatedFrom } = await classTokens(sample, tokenizer, cutoffLen);
+  const { length } = inputIds;
+  if (length === 0) return { dropped: "the tokenizer has no token for the text" };
+  const tooLong = overLength(truncatedFrom ?? length, sample.source, settings);
+  if (tooLong !== undefined) return tooLong;
+  return {
+    encoded: {
+      inputIds,
+      labels: new Int32Array(length).fill(IGNORED),
+      targets: [classTarget(length, classToken, sample.label)],
+      ...(types.some((type) => type !== 0) ? { types } : {}),
+    },
+    ...(truncatedFrom === undefined ? {} : { truncatedFrom }),
+    stopTrained: false,
+    remarks: [],
+  };
 }
 
 function encodeWhole(ids: Int32Array, source: Source, tokenizer: Tokenizer, settings: EncodeSettings): EncodeResult {

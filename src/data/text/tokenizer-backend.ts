@@ -8,7 +8,10 @@ import type { AddedToken, JsonRecord } from "./tokenizer-files.ts";
 
 /** What is used of `@huggingface/tokenizers`, whose own types do not resolve for ES modules (0.2). */
 interface JsTokenizer {
-  encode(text: string, options: { add_special_tokens: boolean }): { ids: readonly number[] };
+  encode(
+    text: string,
+    options: { add_special_tokens: boolean; text_pair?: string; return_token_type_ids?: boolean },
+  ): { ids: readonly number[]; token_type_ids?: readonly number[] };
   decode(ids: readonly number[], options: { skip_special_tokens: boolean }): string;
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
@@ -28,6 +31,8 @@ export interface TokenizerBackend {
   readonly name: BackendName;
   encode(text: string, addSpecialTokens: boolean): Promise<Int32Array>;
   encodeBatch(texts: readonly string[], addSpecialTokens: boolean): Promise<Int32Array[]>;
+  /** One text or two with their special tokens, and of each token whether it belongs to the second (1) or not (0). */
+  encodePair(text: string, pair: string | undefined): Promise<{ ids: Int32Array; types: Int32Array }>;
   decode(ids: readonly number[], skipSpecialTokens: boolean): string;
   idOf(token: string): number | undefined;
   tokenOf(id: number): string | undefined;
@@ -103,6 +108,10 @@ function nativeBackend(tokenizer: NativeTokenizer, added: readonly AddedToken[])
       (await tokenizer.encodeBatch([...texts], { addSpecialTokens })).map((encoding) =>
         Int32Array.from(encoding.getIds()),
       ),
+    encodePair: async (text, pair) => {
+      const encoding = await tokenizer.encode(text, pair ?? null, { addSpecialTokens: true });
+      return { ids: Int32Array.from(encoding.getIds()), types: Int32Array.from(encoding.getTypeIds()) };
+    },
     decode: (ids, skipSpecialTokens) => {
       const kept = skipSpecialTokens ? ids.filter(isShown) : ids;
       const tokens = kept.map((id) => tokenizer.idToToken(id)).filter((token) => token !== null);
@@ -123,6 +132,14 @@ function jsBackend(tokenizer: JsTokenizer, added: readonly AddedToken[]): Tokeni
     name: "js",
     encode: async (text, addSpecialTokens) => encode(text, addSpecialTokens),
     encodeBatch: async (texts, addSpecialTokens) => texts.map((text) => encode(text, addSpecialTokens)),
+    encodePair: async (text, pair) => {
+      const options = { add_special_tokens: true, return_token_type_ids: true };
+      const { ids, token_type_ids: types = [] } = tokenizer.encode(text, {
+        ...options,
+        ...(pair === undefined ? {} : { text_pair: pair }),
+      });
+      return { ids: Int32Array.from(ids), types: Int32Array.from(ids, (_, i) => types[i] ?? 0) };
+    },
     decode: (ids, skipSpecialTokens) => {
       const known = ids.filter((id) => tokenizer.id_to_token(id) !== undefined);
       const kept = skipSpecialTokens ? known.filter(isShown) : known;

@@ -25,6 +25,8 @@ export interface Tokenizer {
   readonly backend: BackendName;
   encode(text: string, options?: EncodeOptions): Promise<Int32Array>;
   encodeBatch(texts: readonly string[], options?: EncodeOptions): Promise<Int32Array[]>;
+  /** One text or two with their special tokens, as models read them whole; `types` is 1 for tokens of the second, where it is marked. */
+  encodePair(text: string, pair?: string): Promise<{ readonly ids: Int32Array; readonly types: Int32Array }>;
   /** Ids that no token has are left out. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   /** The largest id, plus one. A model's table of embeddings may have more rows, never fewer. */
@@ -96,6 +98,7 @@ export async function loadTokenizer(dir: string): Promise<Tokenizer> {
     backend: backend.name,
     encode: (text, { addSpecialTokens = false } = {}) => backend.encode(text, addSpecialTokens),
     encodeBatch: (texts, { addSpecialTokens = false } = {}) => backend.encodeBatch(texts, addSpecialTokens),
+    encodePair: (text, pair) => backend.encodePair(text, pair),
     decode: (ids, { skipSpecialTokens = false } = {}) => backend.decode(Array.from(ids), skipSpecialTokens),
     vocabSize: vocabSizeOf(dir, definition),
     idOf: (token) => backend.idOf(token),

@@ -22,6 +22,10 @@ export interface MatchOptions {
   readonly tied?: Readonly<Record<string, string>>;
   /** The name under which some checkpoints store a parameter, besides its own. */
   readonly storedName?: (parameter: string) => string;
+  /** Modules whose parameters may be missing. Default: none. */
+  readonly drawnModules?: readonly string[];
+  /** Tensors that are left aside although they are no parameters. Default: none but buffers. */
+  readonly otherHeads?: RegExp;
 }
 
 export interface StoredParameter extends Pick<TensorEntry, "path" | "byteOffset" | "byteLength"> {
@@ -34,11 +38,13 @@ export interface StoredParameter extends Pick<TensorEntry, "path" | "byteOffset"
 }
 
 export interface Matched {
-  /** One for each parameter, in their order. */
+  /** One for each parameter that is there, in their order. */
   readonly parameters: readonly StoredParameter[];
+  /** Parameters that are not there, and need not be. */
+  readonly missing: readonly string[];
   /** Tied names that are stored all the same, with the tensor that they should be equal to. */
   readonly doubles: readonly { readonly alias: string; readonly of: string }[];
-  /** Buffers that are stored and not needed. */
+  /** Buffers and other heads, which are stored and not needed. */
   readonly ignored: readonly string[];
 }
 
@@ -50,7 +56,7 @@ export interface Matched {
 export function matchTensors(
   { path, tensors }: Pick<TensorReader, "path" | "tensors">,
   parameters: readonly ParameterSpec[],
-  { tied = {}, storedName }: MatchOptions = {},
+  { tied = {}, storedName, drawnModules = [], otherHeads }: MatchOptions = {},
 ): Matched {
   const known = new Set(parameters.map(({ name }) => name));
   const byStoredName = new Map(storedName === undefined ? [] : parameters.map(({ name }) => [storedName(name), name]));
@@ -59,23 +65,25 @@ export function matchTensors(
   const ignored: string[] = [];
   const unexpected: string[] = [];
   for (const stored of tensors.keys()) {
-    const names = [stored, byStoredName.get(stored) ?? stored, ...otherPrefixes(stored)];
+    const names = [stored, ...otherPrefixes(stored)].flatMap((name) => [name, byStoredName.get(name) ?? name]);
     const own = names.find((name) => known.has(name));
     const alias = names.find((name) => Object.hasOwn(tied, name));
     if (own !== undefined) found.set(own, [...(found.get(own) ?? []), stored]);
     else if (alias !== undefined) aliases.set(tied[alias]!, stored);
-    else if (BUFFERS.some((buffer) => buffer.test(stored))) ignored.push(stored);
+    else if ([...BUFFERS, ...(otherHeads === undefined ? [] : [otherHeads])].some((pattern) => pattern.test(stored))) ignored.push(stored);
     else unexpected.push(stored);
   }
 
   const problems: string[] = [];
   const missing: string[] = [];
+  const drawn: string[] = [];
   const matched: StoredParameter[] = [];
   const doubles: { alias: string; of: string }[] = [];
   for (const { name, shape } of parameters) {
     const [stored = aliases.get(name), ...more] = found.get(name) ?? [];
     if (stored === undefined) {
-      missing.push(name);
+      const mayBeMissing = drawnModules.some((module) => name.startsWith(`${module}.`));
+      (mayBeMissing ? drawn : missing).push(name);
       continue;
     }
     const alias = aliases.get(name);
@@ -105,7 +113,7 @@ export function matchTensors(
       hint: hintFor(missing, unexpected, parameters.length),
     });
   }
-  return { parameters: matched, doubles, ignored };
+  return { parameters: matched, missing: drawn, doubles, ignored };
 }
 
 function otherPrefixes(name: string): string[] {

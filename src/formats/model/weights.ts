@@ -34,8 +34,10 @@ export interface LoadedWeights {
   readonly mapped: number;
   readonly inMemory: number;
   readonly cached: number;
-  /** Stored buffers that were left out. */
+  /** Stored buffers and heads that were left out. */
   readonly ignored: readonly string[];
+  /** Parameters that the checkpoint does not have and need not have: they have no values yet. */
+  readonly missing: readonly string[];
   /** Parameters that are in storages: what graphs read them by. */
   readonly stored: StoredParameters;
 }
@@ -124,6 +126,7 @@ export async function loadWeights(
       inMemory: toMemory ? narrow.length : 0,
       cached: toMemory ? 0 : narrow.length,
       ignored: matched.ignored,
+      missing: matched.missing,
       stored,
     };
   } finally {

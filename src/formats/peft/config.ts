@@ -112,6 +112,8 @@ export interface AdapterConfig {
   /** The method's configuration. */
   readonly config: object;
   readonly baseModelNameOrPath: string | undefined;
+  /** Such as `SEQ_CLS`. */
+  readonly taskType: string | undefined;
   /** Targets may be missing: the tensors say which layers they are. */
   readonly selection: Omit<Selection, "targetModules"> & Partial<Pick<Selection, "targetModules">>;
   /** Names in the file that mean nothing here. */
@@ -137,6 +139,7 @@ export function readConfig(file: JsonObject, more: object, chosen?: unknown): Ad
   for (const key of PROVENANCE) file.get(key);
   const settings = { ...readSettings(method, file), ...more };
   const baseModelNameOrPath = file.string("base_model_name_or_path");
+  const taskType = file.string("task_type");
   const selection = readSelection(file);
   let config: object = {};
   try {
@@ -146,7 +149,7 @@ export function readConfig(file: JsonObject, more: object, chosen?: unknown): Ad
     file.problems.push(error.problem.where === method.name ? error.problem.what : error.message);
   }
   if (file.problems.length > 0) throw new FormatError({ where: file.path, what: listed(file.problems) });
-  return { method, config, baseModelNameOrPath, selection, unknown: file.unknown() };
+  return { method, config, baseModelNameOrPath, taskType, selection, unknown: file.unknown() };
 }
 
 function readSelection(file: JsonObject): AdapterConfig["selection"] {

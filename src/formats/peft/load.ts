@@ -301,17 +301,19 @@ function isSame(a: Float32Array, b: ArrayLike<number | bigint> | undefined): boo
 
 function fitWarnings(
   model: AdaptableModel,
-  { selection, config, unknown }: AdapterConfig,
+  { selection, config, taskType, unknown }: AdapterConfig,
   adapted: readonly Layer[],
   unmatched: readonly string[],
 ): string[] {
   const names = adapted.map((layer) => layer.name);
   const shared = new Set(Object.entries(model.tied ?? {}).flat());
   const isTied = selection.ensureWeightTying && adapted.some(({ weight }) => shared.has(weight));
+  // PEFT names both for every classifier, whatever its head is called.
+  const isGuess = (name: string) => taskType === "SEQ_CLS" && (name === "classifier" || name === "score");
   const ignored = [
     ...unknown.map((key) => `${quote(key)} is not a setting that is known here: ignored`),
     ...unmatched.map((target) => `target_modules has ${quote(target)}, which matches no layer: ignored`),
-    ...unmatchedModules(model, selection.modulesToSave).map(
+    ...unmatchedModules(model, selection.modulesToSave.filter((name) => !isGuess(name))).map(
       (target) => `modules_to_save has ${quote(target)}, which matches no module: ignored`,
     ),
     ...unusedPatterns(config, names).map(

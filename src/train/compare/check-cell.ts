@@ -3,7 +3,7 @@ import { METHODS } from "../../adapters/index.ts";
 import { trainsAdapter } from "../../config/methods.ts";
 import type { RunConfig } from "../../config/read.ts";
 import { ConfigError, LowrankError, type Problem } from "../../errors.ts";
-import type { ReadModel } from "../../lm/causal-lm-model.ts";
+import type { ReadModel } from "../../lm/read-model.ts";
 import { adaptable, attachPeft } from "../../lm/peft-config.ts";
 import { countElements } from "../../nn/module.ts";
 import { unfrozen } from "../freeze.ts";

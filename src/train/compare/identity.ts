@@ -19,13 +19,16 @@ const WHOLE_BYTES = 64 * 2 ** 20;
 const END_BYTES = 2 ** 20;
 
 /** Folders of the package that cannot change a result. */
-const ASIDE = ["cli", "server", "testing", "figures", "analysis", join("train", "compare")];
+const ASIDE = ["cli", "server", "testing", "figures", "analysis", "experiments", join("train", "compare")];
 
-/** Hash of the compiled code that trains, and of the engine's version. */
-export async function codeIdentity(): Promise<string> {
+/**
+ * Hash of the compiled code that trains, and of the engine's version.
+ * @param aside folders of the package that cannot change a result
+ */
+export async function codeIdentity(aside: readonly string[] = ASIDE): Promise<string> {
   const root = fileURLToPath(new URL("../../", import.meta.url));
   const files = (await readdir(root, { recursive: true, encoding: "utf8" }))
-    .filter((file) => file.endsWith(".js") && !ASIDE.some((folder) => file.startsWith(folder + sep)))
+    .filter((file) => file.endsWith(".js") && !aside.some((folder) => file.startsWith(folder + sep)))
     .toSorted();
   const engine = createRequire(import.meta.url).resolve("onnxruntime-node/package.json");
   const { version } = JSON.parse(await readFile(engine, "utf8")) as { version: string };
@@ -71,7 +74,7 @@ export function identityOfJob({ config, forgetting, hashes, code, more }: Identi
  * change them.
  */
 function saidBy(config: RunConfig): readonly (readonly [string, unknown])[] {
-  const idle = idleKeys(config.finetuningType);
+  const idle = idleKeys(config);
   const values = new Map<string, unknown>(Object.entries(config));
   return ENTRIES.flatMap(({ name, camel, key }) => {
     const value = values.get(camel);

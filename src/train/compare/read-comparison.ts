@@ -271,7 +271,7 @@ class Reader {
           continue;
         }
         // Keys of the base are for those cells that have a use for them.
-        const idle = idleKeys(config.finetuningType);
+        const idle = idleKeys(config);
         const own = variant.items.some(({ name: key }) => idle.includes(key));
         const useful = notes.filter((note) => own || !note.includes("no effect with finetuning_type"));
         for (const note of useful) noted.set(note, (noted.get(note) ?? new Set()).add(variant.name));

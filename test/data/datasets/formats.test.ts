@@ -10,7 +10,7 @@ const source = { dataset: "d", file: "d.jsonl", line: 7 };
 function lines(record: JsonRecord): string[] {
   const row = toRow(record, detectFormat([record], "d"), source);
   if (row.kind === "bad") return [`bad: ${row.reason}`];
-  if (row.kind === "text") return [row.text];
+  if (row.kind === "text" || row.kind === "class") return [row.text];
   return row.messages.flatMap(({ role, content, toolCalls = [] }) => [
     ...(content === "" && toolCalls.length > 0 ? [] : [`${role}: ${content}`]),
     ...toolCalls.map((call) => `${role}> ${call.name}(${JSON.stringify(call.arguments)})`),

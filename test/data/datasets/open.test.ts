@@ -20,7 +20,7 @@ async function questions(stream: DatasetStream | undefined): Promise<string[]> {
   assert.equal(await stream.count(), rows.length);
   return rows.map((row) => {
     if (row.kind === "bad") return `bad ${row.source.line}: ${row.reason}`;
-    if (row.kind === "text") return row.text;
+    if (row.kind === "text" || row.kind === "class") return row.text;
     return row.messages.find(({ role }) => role === "user")!.content;
   });
 }

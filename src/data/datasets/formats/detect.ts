@@ -10,6 +10,7 @@ import { detectWeakPairs, promptCompletion } from "./prompt-completion.ts";
 import { sharegpt } from "./sharegpt.ts";
 import { text } from "./text.ts";
 import { refuseUnsupported } from "./unsupported.ts";
+import { withUnused } from "./unused.ts";
 
 /**
  * What says most comes first: a list of messages is one whatever stands beside it (often the same prompt once more), and
@@ -39,7 +40,7 @@ export function detectFormat(records: readonly JsonRecord[], dataset: string): D
     what: "the format is not known",
     got: table.names.length === 0 ? "records without columns" : `columns ${table.describe()}`,
     expected: FORMATS.map(({ name, shape }) => `${name} ${shape}`).join(", or "),
-    hint: mappingHint,
+    hint: table.has("label") ? `stage: cls trains a classifier of texts; or ${mappingHint}` : mappingHint,
   });
 }
 
@@ -53,13 +54,4 @@ function ambiguous(found: readonly Detected[], table: ColumnTable, dataset: stri
     got: `columns ${table.describe()}`,
     hint: mappingHint,
   });
-}
-
-/** Says which columns are not read: what a person took for input must not vanish silently. */
-export function withUnused(found: Detected, table: ColumnTable): Detected {
-  const unused = table.unused(Object.values(found.columns) as string[]);
-  if (unused.length === 0) return found;
-  const names = unused.slice(0, 5).map((name) => `"${name}"`);
-  const more = unused.length > 5 ? ` and ${unused.length - 5} more` : "";
-  return { ...found, why: `${found.why}; not used: ${names.join(", ")}${more}` };
 }

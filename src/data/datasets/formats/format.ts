@@ -6,10 +6,11 @@
 import type { Message, Sample, Source } from "../../sample.ts";
 import { field, isObject } from "../readers/reader.ts";
 import type { JsonRecord } from "../readers/reader.ts";
+import type { ClassSet } from "../classes.ts";
 import type { Row } from "../rows.ts";
 import type { ColumnTable } from "./column-table.ts";
 
-export type FormatName = "alpaca" | "sharegpt" | "openai" | "prompt/completion" | "text";
+export type FormatName = "alpaca" | "sharegpt" | "openai" | "prompt/completion" | "text" | "classification";
 
 /** For each meaning, the column of the file that has it. */
 export interface Columns {
@@ -22,6 +23,10 @@ export interface Columns {
   readonly messages?: string;
   readonly system?: string;
   readonly tools?: string;
+  /** Of `stage: cls`: the text, the one that is read after it, and the class. */
+  readonly text?: string;
+  readonly text_pair?: string;
+  readonly label?: string;
 }
 
 /** `function`: a call of a tool by the assistant. `observation`: what the tool gave back. */
@@ -42,6 +47,8 @@ export interface Mapping {
   readonly format: Format;
   readonly columns: Columns;
   readonly tags: Tags;
+  /** The run's classes, for records that have one. Absent until they are known. */
+  readonly classes?: ClassSet;
 }
 
 /** A mapping found by looking at records. */
@@ -63,7 +70,8 @@ export interface Format {
 /** A sample that does not know yet where it is from. */
 export type Converted =
   | { readonly kind: "chat"; readonly messages: readonly Message[]; readonly tools?: readonly unknown[] }
-  | { readonly kind: "text"; readonly text: string };
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "class"; readonly text: string; readonly pair?: string; readonly label: number };
 
 /** Why a record is no sample. Caught by {@link toRow}; it never reaches a user as an error. */
 export class RowProblem extends Error {}
