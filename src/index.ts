@@ -82,3 +82,4 @@ export {
   SequenceClassificationModel,
 } from "./lm/classification-model.ts";
 export { classTokenAt, type ClassifyInput, type ClassifyOutput } from "./lm/forward-classes.ts";
+export { type Classified, type ClassifierInput, TextClassifier, type TextClassifierOptions } from "./lm/text-classifier.ts";

@@ -14,6 +14,7 @@ import { loadAdapter } from "../formats/peft/load.ts";
 import { methodOf } from "../formats/peft/methods.ts";
 import { PREFIX } from "../formats/peft/tensor-keys.ts";
 import { canonicalKeys, openWeights as openAdapterFile } from "../formats/peft/weights.ts";
+import { evaluate } from "../ir/evaluate.ts";
 import { Graph, type Value } from "../ir/graph.ts";
 import { ndarray, type NdArray } from "../ir/ndarray.ts";
 import { sub } from "../ir/ops/sub.ts";
@@ -21,7 +22,7 @@ import { shapeOf } from "../ir/shape.ts";
 import type { Columns } from "../linear-algebra/columns.ts";
 import { transposed } from "../linear-algebra/svd.ts";
 import type { Layer } from "../nn/module.ts";
-import { interpDevice, interpret } from "../runtime/interp.ts";
+import { interpDevice } from "../runtime/interp.ts";
 import { ortDevice } from "../runtime/node/device-node.ts";
 import type { Device, Tensor } from "../runtime/runtime.ts";
 import type { AdaptableModel } from "../adapters/copies.ts";
@@ -75,6 +76,7 @@ export interface AdapterUpdates {
   readonly alpha: number | undefined;
   readonly baseModelNameOrPath: string | undefined;
   readonly adapter: Adapter;
+  /** Holds the adapter's states, and reads the base's weights from their file. */
   readonly device: Device;
   readonly weights: readonly AdaptedWeight[];
   /** Parameters of the base that it replaces and that are no matrix of a layer; whole heads that the base lacks. */
@@ -146,7 +148,7 @@ export async function openAdapter(dir: string, base: CheckpointWeights | undefin
     alpha: typeof alpha === "number" ? alpha : undefined,
     baseModelNameOrPath: loaded.baseModelNameOrPath,
     adapter,
-    device: states,
+    device: reader,
     ...updates,
     files: [join(dir, CONFIG_FILE), weights.path],
     warnings: loaded.warnings,
@@ -317,20 +319,20 @@ async function factors(
   isTransposed: boolean,
   states: Device,
 ): Promise<FactoredUpdate> {
-  for (const [i, { left, right }] of products.entries()) {
-    graph.output(`left ${i}`, left);
-    graph.output(`right ${i}`, right);
-  }
-  // Directly, and not as a device would: the base, which nothing reads, has to be fed to those.
-  const inputs: Record<string, NdArray> = {};
+  const inputs = new Map<Value, NdArray>();
   for (const { kind, value } of graph.inputs) {
     if (kind !== "state") continue;
     const { shape, data } = await states.read(value.name);
-    inputs[value.name] = ndarray(shape, data as Float32Array);
+    inputs.set(value, ndarray(shape, data as Float32Array));
   }
-  const { outputs } = interpret(graph, inputs);
-  const B = products.flatMap((_, i) => columnsOf(outputs[`left ${i}`]!));
-  const A = products.flatMap((_, i) => rowsOf(outputs[`right ${i}`]!));
+  // Not as a device would: those want to be fed the base, which nothing reads.
+  const values = evaluate(
+    graph,
+    inputs,
+    products.flatMap(({ left, right }) => [left, right]),
+  );
+  const B = products.flatMap(({ left }) => columnsOf(values.get(left)!));
+  const A = products.flatMap(({ right }) => rowsOf(values.get(right)!));
   return isTransposed ? { kind: "factors", B: A, A: B } : { kind: "factors", B, A };
 }
 

@@ -30,6 +30,8 @@ export interface CheckpointWeights {
   readonly files: readonly string[];
   /** Elements as they are stored, row-major. */
   read(name: string): Promise<Float32Array>;
+  /** As they lie in the file. */
+  bytes(name: string): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
@@ -59,6 +61,7 @@ export async function openWeights(located: Located & { readonly kind: "model" | 
         const quantized = weights.get(tensor);
         return quantized === undefined ? checkpoint.readFloat32(tensor) : decoded(checkpoint, quantized);
       },
+      bytes: (tensor) => checkpoint.read(tensor),
       close: () => checkpoint.close(),
     };
   } catch (error) {

@@ -91,6 +91,8 @@ export interface MatrixReport {
   readonly amplification: Amplification | null;
   /** |U₀ᵀ U|, rows: base vectors, columns: tuned ones; the ten first of each. */
   readonly similarity_top: readonly (readonly number[])[];
+  /** The 32 first of each. */
+  readonly similarity_corner?: readonly (readonly number[])[];
   /** The whole of it, the largest value of each cell of a grid of at most 64 × 64. */
   readonly similarity: readonly (readonly number[])[];
 }

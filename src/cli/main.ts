@@ -3,15 +3,19 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { LowrankError } from "../errors.ts";
+import { addAnalyzeCommand } from "./analyze/command.ts";
 import { addChatCommand } from "./chat/command.ts";
 import { addBenchCommands } from "./bench/command.ts";
+import { addClassifyCommand } from "./classify/command.ts";
 import { addCompareCommand } from "./compare/command.ts";
 import { addD90Command } from "./d90/command.ts";
 import { addDataCommand } from "./data/command.ts";
 import { addDemoCommands } from "./demo/command.ts";
+import { addExperimentCommand } from "./experiment/command.ts";
 import { addExportCommand } from "./export/command.ts";
 import { addMethodsCommand } from "./methods/command.ts";
 import { addQuickstartCommand } from "./quickstart/command.ts";
+import { addRepairCommand } from "./repair/command.ts";
 import { addStoragesCommand } from "./storages/command.ts";
 import { addTrainCommand } from "./train/command.ts";
 import { addInspectCommand } from "./inspect/command.ts";
@@ -25,16 +29,20 @@ const program = new Command("lowrank")
   .description("Fine-tune neural networks with low-rank adaptation")
   .showHelpAfterError("(--help lists the options)")
   .exitOverride();
+addAnalyzeCommand(program);
 addChatCommand(program);
 addBenchCommands(program);
+addClassifyCommand(program);
 addCompareCommand(program);
 addD90Command(program);
 addDataCommand(program);
 addDemoCommands(program);
+addExperimentCommand(program);
 addExportCommand(program);
 addInspectCommand(program);
 addMethodsCommand(program);
 addQuickstartCommand(program);
+addRepairCommand(program);
 addStoragesCommand(program);
 addTrainCommand(program);
 

@@ -220,6 +220,11 @@ function checkStage(settings: Settings, changed: ReadonlySet<string>, report: Re
     if ((textColumnNames?.length ?? 1) > 2) {
       report("text_column_names", "two texts at most are read together", { got: textColumnNames?.join(",") });
     }
+    if (settings.trainFromScratch) {
+      report("train_from_scratch", "a classifier starts from a model that knows language", {
+        hint: "train one with stage: pt first, then take its folder as model_name_or_path",
+      });
+    }
     if (labels !== null && labels.length < 2) {
       report("labels", "a classifier needs two classes at least", { got: labels.join(",") });
     }

@@ -86,7 +86,7 @@ const UPRIGHT_STYLE = `stroke="#999" stroke-width="1.5" stroke-dasharray="1 3"`;
 
 const MARGIN = { left: 70, right: 28, bottom: 44 };
 /** Where title, legend and the name of the vertical axis begin. */
-const TEXT_LEFT = 16;
+const TEXT_LEFT = 12;
 const TEXT_SIZE = 12;
 const LABEL_SIZE = 11;
 const RADIUS = 4.5;
@@ -128,7 +128,7 @@ export function xyChartSvg(series: readonly PointSeries[], options: XyChartOptio
   const legend = legendSvg(drawn, levels, uprights, width - TEXT_LEFT - MARGIN.right / 2);
   const legendTop = around.top + 11;
   const top = legendTop + legend.height + TEXT_SIZE + 16;
-  const bottom = height - MARGIN.bottom - around.foot - 14;
+  const bottom = height - MARGIN.bottom - around.foot;
   const area: Box = { left: MARGIN.left, right: width - MARGIN.right, top, bottom };
   const points = drawn.flatMap((one) => one.points);
   const x = scaleOf(options.x, [...reach(points, "x"), ...uprights.map((one) => one.x)], [area.left, area.right]);
@@ -200,8 +200,8 @@ function axesSvg(x: Scale, y: Scale, options: XyChartOptions, { left, right, top
   const yCount = Math.max(3, Math.min(7, Math.round((bottom - top) / 40)));
   const xTicks = ticksOf(x, options.x, xCount);
   const yTicks = ticksOf(y, options.y, yCount);
-  const xFormat = options.x.format ?? (options.x.log === true ? plain : x.tickFormat(xCount));
-  const yFormat = options.y.format ?? (options.y.log === true ? plain : y.tickFormat(yCount));
+  const xFormat = options.x.format ?? formatOf(x, options.x, xCount);
+  const yFormat = options.y.format ?? formatOf(y, options.y, yCount);
   const grid = yTicks.map((tick) => {
     const at = px(y(tick));
     return (
@@ -229,6 +229,11 @@ function ticksOf(scale: Scale, { ticks, log = false, integer = false }: Axis, co
   if (ticks !== undefined) return ticks;
   const all = log ? readableTicks(scale.ticks(count)) : scale.ticks(count);
   return integer ? all.filter((tick) => Number.isInteger(tick)) : all;
+}
+
+function formatOf(scale: Scale, { log = false, integer = false }: Axis, count: number): (value: number) => string {
+  if (log) return plain;
+  return integer ? (value) => value.toLocaleString("en-US") : scale.tickFormat(count);
 }
 
 function plain(value: number): string {

@@ -1,12 +1,19 @@
 /**
- * The largest eigenvalues of a symmetric matrix, and their vectors: Householder reflections make it tridiagonal, bisection
- * finds the values there, inverse iteration the vectors (Golub and Van Loan, Matrix Computations, §8.3-8.4; Barth, Martin and
- * Wilkinson 1967). In float64; values are right to about 1e-15 of the largest magnitude.
+ * The largest eigenvalues of a symmetric matrix, and their vectors: Householder reflections make it tridiagonal; there, QL steps
+ * find all values, divide and conquer all values and vectors, and bisection and inverse iteration a few of them (Golub and Van Loan,
+ * Matrix Computations, §8.3-8.4; Barth, Martin and Wilkinson 1967). In float64; values are right to about 1e-15 of the largest
+ * magnitude.
  *
- * It takes 4/3 n³ operations for the reflections, and 60 n for each value, 2 n² for each vector.
+ * It takes 4/3 n³ operations for the reflections, as much at most for all vectors of the tridiagonal matrix, and 2 n² for each
+ * vector to turn it back.
  */
 import { Random } from "../random.ts";
 import { dot, norm, subtract } from "./columns.ts";
+import { divideAndConquer } from "./divide.ts";
+import { rowsOf } from "./product.ts";
+import { qlValues } from "./ql.ts";
+import { reflectBack } from "./reflect.ts";
+import { tridiagonal } from "./tridiagonal.ts";
 
 export interface Eigen {
   /** In descending order. */
@@ -20,8 +27,11 @@ const HALVINGS = 62;
 /** Each multiplies what is left of other vectors by (rounding / distance of the values). */
 const INVERSE_STEPS = 3;
 
+/** Up to this part of all, each vector by itself takes less time than all by divide and conquer. */
+const FEW = 1 / 8;
+
 /**
- * @param matrix [n, n] row-major; only the lower triangle is read. It is overwritten
+ * @param matrix [n, n] row-major; only the lower triangle is read
  * @param count how many of the largest; default: all
  * @param vectors whether vectors are wanted; default: true
  */
@@ -30,81 +40,36 @@ export function largestEigen(
   n: number,
   { count = n, vectors = true }: { readonly count?: number; readonly vectors?: boolean } = {},
 ): Eigen {
+  const wanted = Math.min(count, n);
   const { diagonal, beside, reflections } = tridiagonal(matrix, n);
-  const values = largestValues(diagonal, beside, Math.min(count, n));
-  if (!vectors) return { values, vectors: [] };
-  const found = tridiagonalVectors(diagonal, beside, values);
-  for (const vector of found) reflectBack(vector, reflections);
-  return { values, vectors: found };
+  if (!vectors) {
+    qlValues(diagonal, beside);
+    return { values: diagonal.sort().reverse().slice(0, wanted), vectors: [] };
+  }
+  const { values, rows } =
+    wanted <= n * FEW ? fewVectors(diagonal, beside, wanted) : manyVectors(diagonal, beside, wanted);
+  reflectBack(rows, wanted, n, reflections);
+  return { values, vectors: Array.from(values, (_, i) => rows.slice(i * n, (i + 1) * n)) };
 }
 
-interface Tridiagonal {
-  readonly diagonal: Float64Array;
-  /** beside[i] is between i and i + 1. */
-  readonly beside: Float64Array;
-  /** Unit vectors of the reflections, the k-th for the elements after k; undefined where there was nothing to do. */
-  readonly reflections: readonly (Float64Array | undefined)[];
+interface Found {
+  readonly values: Float64Array;
+  /** Of the vectors: [values, n]. */
+  readonly rows: Float64Array;
 }
 
-function tridiagonal(G: Float64Array, n: number): Tridiagonal {
-  const beside = new Float64Array(Math.max(0, n - 1));
-  const reflections: (Float64Array | undefined)[] = [];
-  for (let k = 0; k < n - 2; k++) {
-    const m = n - k - 1;
-    const v = new Float64Array(m);
-    for (let i = 0; i < m; i++) v[i] = G[(k + 1 + i) * n + k]!;
-    const length = norm(v);
-    const first = v[0]!;
-    beside[k] = length === 0 ? 0 : first > 0 ? -length : length;
-    v[0]! -= beside[k]!;
-    const reach = norm(v);
-    if (length === 0 || reach === 0) {
-      beside[k] = first;
-      reflections.push(undefined);
-      continue;
-    }
-    for (let i = 0; i < m; i++) v[i]! /= reach;
-    reflections.push(v);
-    reflectBothSides(G, n, k + 1, v);
-  }
-  if (n > 1) beside[n - 2] = G[(n - 1) * n + n - 2]!;
-  return { diagonal: Float64Array.from({ length: n }, (_, i) => G[i * n + i]!), beside, reflections };
+function fewVectors(diagonal: Float64Array, beside: Float64Array, count: number): Found {
+  const values = largestValues(diagonal, beside, count);
+  return { values, rows: rowsOf(tridiagonalVectors(diagonal, beside, values)).data };
 }
 
-/** G ← H G H with H = 1 − 2 v vᵀ, for the rows and columns from `from` on; the lower triangle. */
-function reflectBothSides(G: Float64Array, n: number, from: number, v: Float64Array): void {
-  const m = v.length;
-  const p = new Float64Array(m);
-  for (let i = 0; i < m; i++) {
-    const row = (from + i) * n + from;
-    const vi = v[i]!;
-    let sum = 0;
-    for (let j = 0; j < i; j++) {
-      const g = G[row + j]!;
-      sum += g * v[j]!;
-      p[j]! += g * vi;
-    }
-    p[i]! += sum + G[row + i]! * vi;
-  }
-  // w = 2 p − 2 (vᵀ p) v; G ← G − v wᵀ − w vᵀ
-  const along = 2 * dot(v, p);
-  const w = p.map((value, i) => 2 * value - along * v[i]!);
-  for (let i = 0; i < m; i++) {
-    const row = (from + i) * n + from;
-    const [vi, wi] = [v[i]!, w[i]!];
-    for (let j = 0; j <= i; j++) G[row + j]! -= vi * w[j]! + wi * v[j]!;
-  }
-}
-
-/** Multiplies by the reflections, the last one first. */
-function reflectBack(vector: Float64Array, reflections: readonly (Float64Array | undefined)[]): void {
-  for (let k = reflections.length - 1; k >= 0; k--) {
-    const v = reflections[k];
-    if (v === undefined) continue;
-    let along = 0;
-    for (let i = 0; i < v.length; i++) along += v[i]! * vector[k + 1 + i]!;
-    for (let i = 0; i < v.length; i++) vector[k + 1 + i]! -= 2 * along * v[i]!;
-  }
+function manyVectors(diagonal: Float64Array, beside: Float64Array, count: number): Found {
+  const n = diagonal.length;
+  const { values, vectors, order } = divideAndConquer(diagonal, beside);
+  const largest = order.slice(n - count).reverse();
+  const rows = new Float64Array(count * n);
+  for (const [i, from] of largest.entries()) rows.set(vectors.subarray(from * n, (from + 1) * n), i * n);
+  return { values: Float64Array.from(largest, (i) => values[i]!), rows };
 }
 
 /** By Gershgorin no eigenvalue is larger in magnitude. */

@@ -80,7 +80,6 @@ export class SequenceClassificationModel extends PretrainedModel<ClassifyInput, 
       ...fields,
       architectures: [architecture(this.config, "ForSequenceClassification")],
       ...classFields(this.labels),
-      problem_type: "single_label_classification",
       ...(this.padTokenId === undefined ? {} : { pad_token_id: this.padTokenId }),
     };
   }

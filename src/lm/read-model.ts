@@ -96,9 +96,9 @@ function checkTask(family: ModelFamily, { kind }: Task, where: string): void {
 }
 
 /** Which tensors of a checkpoint are which parameters. */
-export function matchOf({ tied, drawnModules, otherHeads }: TextModel, { storedName }: ModelFamily): MatchOptions {
+export function matchOf({ tied, drawnModules, otherHeads, tiedHeads }: TextModel, { storedName }: ModelFamily): MatchOptions {
   return {
-    tied,
+    tied: { ...tied, ...tiedHeads },
     ...(storedName === undefined ? {} : { storedName }),
     ...(drawnModules === undefined ? {} : { drawnModules }),
     ...(otherHeads === undefined ? {} : { otherHeads }),

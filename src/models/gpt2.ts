@@ -7,37 +7,18 @@
  */
 import type { Value } from "../ir/graph.ts";
 import { add } from "../ir/ops/add.ts";
-import { gelu } from "../ir/ops/gelu.ts";
-import { relu } from "../ir/ops/relu.ts";
 import { reshape } from "../ir/ops/reshape.ts";
-import { silu } from "../ir/ops/silu.ts";
 import { slice } from "../ir/ops/slice.ts";
-import { tanh } from "../ir/ops/tanh.ts";
 import { transpose } from "../ir/ops/transpose.ts";
 import { embedding } from "../nn/embedding.ts";
 import { normal } from "../nn/init.ts";
 import { linear, type Linear } from "../nn/linear.ts";
 import type { ParameterSpec, Tracing } from "../nn/module.ts";
 import { layerNorm } from "../nn/norm.ts";
+import { type Activation, activationOf } from "./activations.ts";
 import { DECODER_TASKS, decoderHead } from "./head.ts";
 import type { ModelFamily, Sequence, Task, TextModel } from "./text-model.ts";
 import type { ConfigSource } from "./config-source.ts";
-
-type Activation = (x: Value) => Value;
-
-const tanhGelu: Activation = (x) => gelu(x, { approximate: "tanh" });
-
-/** By transformers' names. */
-const ACTIVATIONS = new Map<string, Activation>([
-  ["gelu_new", tanhGelu],
-  ["gelu_pytorch_tanh", tanhGelu],
-  ["gelu_fast", tanhGelu],
-  ["gelu", (x) => gelu(x)],
-  ["relu", relu],
-  ["silu", silu],
-  ["swish", silu],
-  ["tanh", tanh],
-]);
 
 /** Variants that change what is computed, and the value that leaves it as it is. */
 const VARIANTS: Readonly<Record<string, boolean>> = {
@@ -82,10 +63,6 @@ interface Block {
 function readSettings(config: ConfigSource): Gpt2Config {
   const hiddenSize = config.number("n_embd");
   const heads = config.number("n_head");
-  const activation = config.string("activation_function", "gelu_new");
-  if (!ACTIVATIONS.has(activation)) {
-    config.problem(`activation_function is "${activation}": supported are ${[...ACTIVATIONS.keys()].join(", ")}`);
-  }
   if (hiddenSize % heads !== 0) config.problem(`n_embd is ${hiddenSize}, not a multiple of n_head, ${heads}`);
   for (const [key, usual] of Object.entries(VARIANTS)) {
     if (config.boolean(key, usual) !== usual) config.problem(`${key} is ${!usual}: only ${usual} is supported`);
@@ -98,7 +75,7 @@ function readSettings(config: ConfigSource): Gpt2Config {
     heads,
     maxPositions: config.number("n_positions", 1024),
     normEpsilon: config.number("layer_norm_epsilon", 1e-5),
-    activation: ACTIVATIONS.get(activation) ?? tanhGelu,
+    activation: activationOf(config, "activation_function", "gelu_new"),
     tied: config.boolean("tie_word_embeddings", true),
     initializerRange: config.number("initializer_range", 0.02),
   };

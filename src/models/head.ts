@@ -10,7 +10,7 @@ import { CAUSAL, type Task, type TextModel } from "./text-model.ts";
 
 export interface DecoderHead extends Pick<
   TextModel,
-  "task" | "tied" | "outputs" | "classToken" | "newModules" | "drawnModules" | "otherHeads" | "parameters" | "layers"
+  "task" | "tied" | "outputs" | "classToken" | "newModules" | "drawnModules" | "otherHeads" | "tiedHeads" | "parameters" | "layers"
 > {
   /** [N, D] -> [N, outputs] */
   forward(tracing: Tracing, rows: Value): Value;
@@ -36,6 +36,7 @@ export function decoderHead(
       newModules: ["score"],
       drawnModules: ["score"],
       otherHeads: /^lm_head\./,
+      ...(tied ? { tiedHeads: { "lm_head.weight": table.weight } } : {}),
       parameters: score.parameters,
       layers: [score.layer],
       forward: (tracing, rows) => score.forward(tracing, rows),

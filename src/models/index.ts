@@ -2,14 +2,25 @@
 import { ConfigError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
 import type { ModelFamily } from "./text-model.ts";
+import { bert } from "./bert.ts";
 import { gpt2 } from "./gpt2.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
 import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
+import { roberta, xlmRoberta } from "./roberta.ts";
 
 /** Families by the `model_type` of their configurations. */
-export const MODELS = { qwen2, qwen3, llama, mistral, gpt2 } as const satisfies Readonly<Record<string, ModelFamily>>;
+export const MODELS = {
+  qwen2,
+  qwen3,
+  llama,
+  mistral,
+  gpt2,
+  bert,
+  roberta,
+  "xlm-roberta": xlmRoberta,
+} as const satisfies Readonly<Record<string, ModelFamily>>;
 
 export type ModelType = keyof typeof MODELS;
 

@@ -43,6 +43,8 @@ export interface TextModel {
   readonly drawnModules?: readonly string[];
   /** Tensors of checkpoints that belong to other heads, and are left aside. Default: none. */
   readonly otherHeads?: RegExp;
+  /** Names of other heads that share a parameter's values, to that parameter: some checkpoints store it only so. Default: none. */
+  readonly tiedHeads?: Readonly<Record<string, string>>;
   /** Kinds of tokens, such as those of the first and the second sentence. Absent: there is one. */
   readonly tokenTypes?: number;
   /**

@@ -1,7 +1,7 @@
 /**
- * What every language model keeps, as tests, against a golden file of transformers (golden/make/causal_lm.py): the output
- * of every block, logits, loss, the gradient of every parameter, and ten steps of AdamW on all of them; on the reference
- * interpreter and on ONNX Runtime.
+ * What every model of text keeps, as tests, against golden files of transformers (golden/make/causal_lm.py, text_heads.py):
+ * the output of every block, logits, loss, the gradient of every parameter, and ten steps of AdamW on all of them; on the
+ * reference interpreter and on ONNX Runtime.
  *
  * Padded positions are not compared: nothing that counts may depend on them, and what they hold is nobody's business.
  */
@@ -14,11 +14,16 @@ import { openCheckpoint } from "../formats/safetensors/index.ts";
 import { grad } from "../ir/grad.ts";
 import { Graph, type Value } from "../ir/graph.ts";
 import { scalar } from "../ir/ops/constant.ts";
+import { gather } from "../ir/ops/gather.ts";
 import { mul } from "../ir/ops/mul.ts";
 import { reduceSum } from "../ir/ops/reduce-sum.ts";
 import { reshape } from "../ir/ops/reshape.ts";
 import { softmaxCrossEntropy } from "../ir/ops/softmax-cross-entropy.ts";
 import { dim } from "../ir/shape.ts";
+import { NO_VIRTUAL } from "../lm/adapted-sequence.ts";
+import { forwardInputs } from "../lm/forward.ts";
+import { classTokenAt } from "../lm/forward-classes.ts";
+import { storedTask } from "../lm/read-model.ts";
 import { type Rows, sequenceFeeds, wholeSequence } from "../lm/sequence.ts";
 import type { TextModel, ModelFamily } from "../models/text-model.ts";
 import type { Tracing } from "../nn/module.ts";
@@ -49,13 +54,15 @@ const ENGINE: Tolerances = { forward: 1e-5, gradient: 2e-5, curve: 1e-4 };
 /** A label that no loss is computed for. */
 const IGNORED = -100;
 
-/** A folder of golden/causal-lm: a model of transformers and what it computes. */
+/** A folder of golden files: a model of transformers and what it computes. */
 interface GoldenLm {
   readonly model: TextModel;
   readonly batch: GoldenBatch;
   readonly rows: Rows;
   /** Parameters, by name. */
   readonly weights: ReadonlyMap<string, Tensor>;
+  /** Rows of [B · T] that the head reads, and what it is to say of each: all of them, or those that tell the class. */
+  readonly targets: { readonly at: readonly number[]; readonly labels: readonly number[] };
   /** Outputs and gradients, by name. */
   readonly expected: ReadonlyMap<string, Tensor>;
 }
@@ -64,8 +71,11 @@ interface GoldenLm {
 interface GoldenBatch {
   readonly input_ids: readonly (readonly number[])[];
   readonly attention_mask: readonly (readonly number[])[];
-  readonly position_ids: readonly (readonly number[])[];
-  readonly labels: readonly (readonly number[])[];
+  /** Absent: those that the model counts itself. */
+  readonly position_ids?: readonly (readonly number[])[];
+  readonly token_type_ids?: readonly (readonly number[])[];
+  /** Of the tokens, or of the rows. */
+  readonly labels: readonly (readonly number[])[] | readonly number[];
   readonly loss: number;
   readonly learning_rate: number;
   readonly weight_decay: number;
@@ -115,14 +125,15 @@ function describeNumbers(golden: () => GoldenLm, open: () => Promise<Device>, to
 async function readGolden(family: ModelFamily, folder: string): Promise<GoldenLm> {
   const config = await readModelConfig(folder);
   assert.equal(config.modelType, family.modelType);
-  const model = family.build(config);
+  const model = family.build(config, storedTask(config));
   config.check();
   const batch = JSON.parse(await readFile(join(folder, "batch.json"), "utf8")) as GoldenBatch;
   const weights = await readTensors(join(folder, "model.safetensors"));
   return {
     model,
     batch,
-    rows: rowsOf(batch),
+    rows: rowsOf(model, batch),
+    targets: targetsOf(model, batch, config.has("pad_token_id") ? config.number("pad_token_id") : undefined),
     weights,
     expected: await readTensors(join(folder, "expected.safetensors")),
   };
@@ -141,19 +152,38 @@ async function readTensors(path: string): Promise<Map<string, Tensor>> {
   }
 }
 
-function rowsOf({ input_ids, attention_mask, position_ids }: GoldenBatch): Rows {
-  return {
-    batch: input_ids.length,
-    length: input_ids[0]!.length,
-    tokens: Int32Array.from(input_ids.flat()),
-    segments: Int32Array.from(attention_mask.flat()),
-    positions: Int32Array.from(position_ids.flat()),
+function rowsOf(model: TextModel, { input_ids, attention_mask, position_ids, token_type_ids }: GoldenBatch): Rows {
+  const input = {
+    inputIds: input_ids,
+    attentionMask: attention_mask,
+    ...(position_ids === undefined ? {} : { positionIds: position_ids }),
+    ...(token_type_ids === undefined ? {} : { tokenTypeIds: token_type_ids }),
   };
+  return forwardInputs(input, NO_VIRTUAL, model);
+}
+
+function targetsOf(
+  model: TextModel,
+  { input_ids: ids, labels }: GoldenBatch,
+  padTokenId: number | undefined,
+): GoldenLm["targets"] {
+  const length = ids[0]!.length;
+  if (model.task.kind === "classification") {
+    return { at: ids.map((row, b) => b * length + classTokenAt(model, row, { padTokenId })), labels: labels.map(Number) };
+  }
+  const ofTokens = labels as readonly (readonly number[])[];
+  // The next token is what is to be predicted, or the one at the place itself.
+  const wanted = model.task.kind === "causal" ? ofTokens.map((row) => [...row.slice(1), IGNORED]) : ofTokens;
+  return { at: Array.from({ length: ids.length * length }, (_, i) => i), labels: wanted.flat() };
 }
 
 function checkParameters({ model, weights }: GoldenLm): void {
   const ours = model.parameters.map(({ name, shape }) => `${name} [${shape.join(", ")}]`);
-  const theirs = [...weights].map(([name, { shape }]) => `${name} [${shape.join(", ")}]`);
+  const theirs = [...weights].flatMap(([name, { shape }]) =>
+    model.otherHeads?.test(name) === true && ours.every((own) => !own.startsWith(`${name} `))
+      ? []
+      : [`${name} [${shape.join(", ")}]`],
+  );
   assert.deepEqual(ours.toSorted(), theirs.toSorted());
   for (const [name, source] of Object.entries(model.tied)) {
     assert.ok(!weights.has(name), `${name} is stored`);
@@ -169,12 +199,12 @@ function checkLayers({ model }: GoldenLm): void {
     const stored = layer.kind === "embedding" || (layer.kind === "linear" && layer.fanInFanOut === true);
     assert.deepEqual(shape, stored ? [inFeatures, outFeatures] : [outFeatures, inFeatures], layer.name);
     const bias = layer.kind === "linear" ? layer.bias : undefined;
-    if (bias !== undefined) assert.deepEqual(shapes.get(bias), [outFeatures], bias);
-    return [layer.weight, ...(bias === undefined ? [] : [bias])];
+    if (bias !== undefined) assert.deepEqual(shapes.get(model.tied[bias] ?? bias), [outFeatures], bias);
+    return [layer.weight, ...(bias === undefined ? [] : [bias, model.tied[bias] ?? bias])];
   });
   const missing = model.parameters.flatMap(({ name }) => (named.includes(name) ? [] : [name]));
   assert.deepEqual(
-    missing.filter((name) => !/norm|ln_/.test(name)),
+    missing.filter((name) => !/norm|ln_/i.test(name)),
     [],
     "parameters that no layer has, besides those of norms",
   );
@@ -190,7 +220,10 @@ async function checkForward(device: Device, golden: GoldenLm, { forward }: Toler
   const results = await runGolden(device, golden, graph);
   assert.equal(blocks.length, golden.model.blocks);
   for (const name of [...blocks.map((_, i) => `block.${i}`), "logits"]) {
-    near(unpadded(results[name]!, batch), unpadded(expected.get(name)!, batch), forward, name);
+    const { shape, data } = expected.get(name)!;
+    const counted = (values: Tensor["data"]) =>
+      shape.length === 3 ? unpadded({ dtype: "float32", shape, data: values }, batch) : Array.from(values, Number);
+    near(counted(results[name]!.data), counted(data), forward, name);
   }
   near([Number(results.loss!.data[0])], [batch.loss], forward, "loss");
 }
@@ -227,8 +260,8 @@ async function checkTraining(device: Device, golden: GoldenLm, { curve }: Tolera
   await stepper.dispose();
 }
 
-/** The mean loss over the labels, in the plainest way; logits [B, T, V]; the output of every block, [B, T, D]. */
-function trace(tracing: Tracing, { model, batch }: GoldenLm): { loss: Value; logits: Value; blocks: Value[] } {
+/** The mean loss over the labels, in the plainest way; logits [R, outputs]; the output of every block, [B, T, D]. */
+function trace(tracing: Tracing, { model, targets }: GoldenLm): { loss: Value; logits: Value; blocks: Value[] } {
   const { graph } = tracing;
   const blocks: Value[] = [];
   const tied: Tracing = {
@@ -236,23 +269,22 @@ function trace(tracing: Tracing, { model, batch }: GoldenLm): { loss: Value; log
     parameter: (name, shape) => tracing.parameter(model.tied[name] ?? name, shape),
   };
   const hidden = model.hidden(tied, wholeSequence(graph, model), (_, x) => blocks.push(x)); // [B, T, D]
-  const rows = model.head(tied, reshape(hidden, [-1, model.hiddenSize])); // [B · T, V]
-  const labels = graph.feed("labels", { dtype: "int32", shape: [dim("B"), dim("T")] });
-  const sum = reduceSum(softmaxCrossEntropy(rows, reshape(labels, [-1])));
-  const count = nextLabels(batch).filter((label) => label !== IGNORED).length;
-  const logits = reshape(rows, [...hidden.type.shape.slice(0, 2), model.vocabSize]);
-  return { loss: mul(sum, scalar(graph, 1 / count)), logits, blocks };
+  const R = dim("R");
+  const at = graph.feed("at", { dtype: "int32", shape: [R] });
+  const labels = graph.feed("labels", { dtype: "int32", shape: [R] });
+  const rows = model.head(tied, gather(reshape(hidden, [-1, model.hiddenSize]), at)); // [R, outputs]
+  const sum = reduceSum(softmaxCrossEntropy(rows, labels));
+  const count = targets.labels.filter((label) => label !== IGNORED).length;
+  return { loss: mul(sum, scalar(graph, 1 / count)), logits: rows, blocks };
 }
 
-/** What is to be predicted at each position: the label of the next one. */
-function nextLabels({ labels }: GoldenBatch): number[] {
-  return labels.flatMap((row) => [...row.slice(1), IGNORED]);
-}
-
-function feedsOf({ model, rows, batch }: GoldenLm): Feeds {
-  const shape = [rows.batch, rows.length];
-  const labels: Tensor = { dtype: "int32", shape, data: Int32Array.from(nextLabels(batch)) };
-  return { ...sequenceFeeds(model, rows), labels };
+function feedsOf({ model, rows, targets }: GoldenLm): Feeds {
+  const integers = (values: readonly number[]): Tensor => ({
+    dtype: "int32",
+    shape: [values.length],
+    data: Int32Array.from(values),
+  });
+  return { ...sequenceFeeds(model, rows), at: integers(targets.at), labels: integers(targets.labels) };
 }
 
 async function writeWeights(device: Device, { weights }: GoldenLm): Promise<void> {

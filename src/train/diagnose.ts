@@ -8,6 +8,7 @@ import { dim, shapeOf } from "../ir/shape.ts";
 import { adaptedSequence } from "../lm/adapted-sequence.ts";
 import type { Rows } from "../lm/sequence.ts";
 import { sequenceFeeds, wholeSequence } from "../lm/sequence.ts";
+import { shiftedSequence } from "../models/shifted-attention.ts";
 import type { Tracing } from "../nn/module.ts";
 import type { Trainable } from "../lm/trainable.ts";
 
@@ -20,8 +21,15 @@ export interface Diagnosis {
   readonly parameters: readonly string[];
 }
 
-/** Runs the forward pass once more, looking at every layer. */
-export async function diagnose({ language, trained, adapters }: Trainable, rows: Rows): Promise<Diagnosis> {
+/**
+ * Runs the forward pass once more, looking at every layer.
+ * @param groups that tokens attend in while training: see models/shifted-attention.ts. Default: they are not
+ */
+export async function diagnose(
+  { language, trained, adapters }: Trainable,
+  rows: Rows,
+  groups?: number,
+): Promise<Diagnosis> {
   const { device, model } = language;
   const parameters: string[] = [];
   for (const { name } of trained) {
@@ -48,7 +56,8 @@ export async function diagnose({ language, trained, adapters }: Trainable, rows:
       return y;
     },
   };
-  const hidden = model.hidden(tracing, adaptedSequence(tracing, model, wholeSequence(graph, model), adapters));
+  const sequence = adaptedSequence(tracing, model, wholeSequence(graph, model), adapters);
+  const hidden = model.hidden(tracing, groups === undefined ? sequence : shiftedSequence(sequence, groups));
   watch("hidden states after the last norm", hidden);
   const executable = await device.compile(graph, { frozen: model.parameters.map(({ name }) => name) });
   try {

@@ -39,7 +39,10 @@ export function unfrozen(model: TextModel, settings: FreezeSettings): Set<string
       return found;
     });
   const chosen = modules === "all" ? inside : pick(inside, modules, "freeze_trainable_modules");
-  const others = extra === null ? [] : pick(outside, tiedNames(extra, model), "freeze_extra_modules");
+  const named = extra === null ? [] : pick(outside, tiedNames(extra, model), "freeze_extra_modules");
+  // A head that no checkpoint has is trained in any case.
+  const heads = outside.filter(({ rest }) => (model.newModules ?? []).some((module) => isUnder(rest, module)));
+  const others = [...named, ...heads];
   if (problems.length > 0) throw new ConfigError({ where: "freeze", what: listed(problems) });
   return new Set([...chosen, ...others].map(({ name }) => name));
 }
@@ -50,9 +53,12 @@ function placeOf(name: string): { block: number | undefined; rest: string } {
   return block === undefined ? { block: undefined, rest: name } : { block: Number(block), rest: rest! };
 }
 
-/** Whether a parameter belongs to a module: `mlp` or `up_proj` or `mlp.up_proj` of `mlp.up_proj.weight`. */
+/**
+ * Whether a parameter belongs to a module: `mlp` or `up_proj` or `mlp.up_proj` of `mlp.up_proj.weight`; or is the one that is
+ * named: `up_proj.weight`, without the bias.
+ */
 function isUnder(parameter: string, module: string): boolean {
-  return `.${parameter}`.includes(`.${module}.`);
+  return `.${parameter}.`.includes(`.${module}.`);
 }
 
 function modulesOf(parameter: string): string[] {

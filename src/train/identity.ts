@@ -56,6 +56,7 @@ export function runIdentity(settings: Settings, trainable: Trainable, rows: numb
   for (const key of KEYS)
     identity[key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)] = plain(settings[key]);
   if (settings.groupByLength) identity["group_by_length"] = true;
+  if (settings.stage === "cls") identity["labels"] = plain(settings.labels);
   // Where states are kept changes no number: a run may go on with another budget.
   if (settings.optim.startsWith("paged_")) identity["optim"] = "adamw_torch";
   if (trained.length < language.model.parameters.length || adapters.length > 0) {

@@ -18,6 +18,7 @@ import type { RunLog } from "./run/log.ts";
 import { checkIdentity, type Identity, readTrainingState, type TrainingState } from "./run/training-state.ts";
 import { virtualTokens } from "../lm/adapted-sequence.ts";
 import { type Trainable } from "../lm/trainable.ts";
+import type { TextModel } from "../models/text-model.ts";
 import { rowsOf, type TrainRow } from "./train-rows.ts";
 
 export interface TrainerOptions {
@@ -63,7 +64,9 @@ export class Trainer {
       ...(config.groupByLength ? { groupOf: perDeviceTrainBatchSize * gradientAccumulationSteps } : {}),
     };
     const { model } = this.#trainable.language;
-    const { count: places } = virtualTokens(this.#trainable.adapters);
+    checkMetric(config, model);
+    const { count: places, predict } = virtualTokens(this.#trainable.adapters);
+    if (predict && model.classToken === "first") throw virtualFirst();
     this.#train = rowsOf("trainDataset", options.trainDataset, model, order, places);
     this.#eval =
       evalDataset === undefined ? undefined : rowsOf("evalDataset", evalDataset, model, { seed: undefined }, places);
@@ -100,12 +103,15 @@ export class Trainer {
   }
 
   /**
-   * Mean loss and perplexity over the evaluation set; after training, a row of the log too.
+   * Mean loss and perplexity over the evaluation set, of a classifier also accuracy and macro F1; after training, a row of
+   * the log too.
    * @throws ConfigError if there is none; the signal's reason
    */
   async evaluate({ signal }: { signal?: AbortSignal } = {}): Promise<{
     readonly evalLoss: number;
     readonly perplexity: number;
+    readonly evalAccuracy?: number;
+    readonly evalF1?: number;
   }> {
     if (this.#eval === undefined) {
       throw new ConfigError({ where: "evaluate", what: "the trainer has no evalDataset" });
@@ -114,10 +120,14 @@ export class Trainer {
     const { perDeviceEvalBatchSize } = this.#settings;
     const result = await evaluateRows(this.#trainable, this.#eval, perDeviceEvalBatchSize, this.#padId, signal);
     if (result === undefined) throw signal?.reason;
-    const { loss, speed } = result;
+    const { loss, metrics } = result;
     const last = this.#log?.history.at(-1);
-    if (last !== undefined) await this.#log!.evaluate({ step: last.step, epoch: last.epoch, loss, speed });
-    return { evalLoss: loss, perplexity: Math.exp(loss) };
+    if (last !== undefined) await this.#log!.evaluate({ step: last.step, epoch: last.epoch, ...result });
+    return {
+      evalLoss: loss,
+      perplexity: Math.exp(loss),
+      ...(metrics === undefined ? {} : { evalAccuracy: metrics.accuracy, evalF1: metrics.f1 }),
+    };
   }
 
   async #restore(dir: string): Promise<TrainingState> {
@@ -147,4 +157,26 @@ export class Trainer {
   get #identity(): Identity {
     return runIdentity(this.#settings, this.#trainable, this.#train.length);
   }
+}
+
+/** @throws ConfigError if evaluations of the model have no such metric */
+function checkMetric({ metricForBestModel: metric }: Settings, { task }: TextModel): void {
+  const isOfClasses = metric === "accuracy" || metric === "f1";
+  const isClassifier = task.kind === "classification";
+  if (metric === "loss" || isOfClasses === isClassifier) return;
+  throw new ConfigError({
+    where: "metric_for_best_model",
+    what: isClassifier ? "classes have no perplexity" : "only a model that tells classes is right or wrong",
+    got: metric,
+    expected: isClassifier ? "loss, accuracy or f1" : "loss or perplexity",
+  });
+}
+
+/** PEFT reads the class from the first virtual token then, and other programs from that of the text: nobody means the same. */
+function virtualFirst(): ConfigError {
+  return new ConfigError({
+    where: "finetuning_type",
+    what: "virtual tokens come before the token that tells the class of a text in this model",
+    hint: "train another adapter, such as finetuning_type: lora",
+  });
 }

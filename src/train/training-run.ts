@@ -45,6 +45,10 @@ export interface TrainOutput {
 /** Of `shift_attn`: LLaMA-Factory's, and the paper's. */
 const SHIFTED_GROUPS = 4;
 
+function groupsOf({ shiftAttn }: Pick<Settings, "shiftAttn">): number | undefined {
+  return shiftAttn ? SHIFTED_GROUPS : undefined;
+}
+
 /** Length of a row for choices by cost, where nothing better is known. */
 const TYPICAL_LENGTH = 512;
 
@@ -139,6 +143,7 @@ export class TrainingRun {
     const chunks = headChunks(settings.perDeviceTrainBatchSize * train.maxSupervised, model.outputs);
     const typicalSizes = { B: settings.perDeviceTrainBatchSize, T: TYPICAL_LENGTH, C: 128 };
     const { adapters } = trainable;
+    const groups = groupsOf(settings);
     const places = placesOf(adapters);
     const graphs = lmGraphs({
       model,
@@ -151,7 +156,7 @@ export class TrainingRun {
       rateOf: (spec) => rateAt(places.get(spec.name), spec, settings.learningRate),
       chunks,
       checkpoint: settings.gradientCheckpointing,
-      ...(settings.shiftAttn ? { groups: SHIFTED_GROUPS } : {}),
+      ...(groups === undefined ? {} : { groups }),
       typicalSizes,
       optimizerBudget: settings.optimizerMemoryBudget ?? Infinity,
     });
@@ -332,8 +337,7 @@ export class TrainingRun {
     const { globalStep, tokensSeen } = this.#progress;
     const result = await evaluateRows(trainable, evaluation!, settings.perDeviceEvalBatchSize, padId, signal);
     if (result === undefined) return "interrupted";
-    const { loss, speed } = result;
-    const row: EvalRow = await this.log.evaluate({ step: globalStep, epoch: this.#epoch, loss, speed, tokensSeen });
+    const row: EvalRow = await this.log.evaluate({ step: globalStep, epoch: this.#epoch, ...result, tokensSeen });
     const value = this.#best.valueIn(row);
     const stop = this.#stopping?.observe(this.#best, value) ?? false;
     const best = this.#best.offer(value, globalStep);
@@ -497,10 +501,10 @@ export class TrainingRun {
     error: NumericError,
     batches: readonly { readonly rows: readonly Row[]; readonly batch: SupervisedRows }[],
   ): Promise<NumericError> {
-    const { trainable } = this.#parts;
+    const { trainable, settings } = this.#parts;
     const found: string[] = [];
     for (const { rows, batch } of batches) {
-      const { tensor, rows: bad, parameters } = await diagnose(trainable, batch);
+      const { tensor, rows: bad, parameters } = await diagnose(trainable, batch, groupsOf(settings));
       if (parameters.length > 0) found.push(`the parameter ${parameters[0]!} is not finite`);
       if (tensor !== undefined) found.push(`first tensor that is not finite: ${tensor}`);
       const samples = sourcesOf(tensor === undefined ? rows : bad.map((i) => rows[i]!));

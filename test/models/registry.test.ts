@@ -61,7 +61,7 @@ suite("registry", () => {
   test("an unsupported architecture is told which ones there are", () => {
     assert.throws(() => familyOf("qwen"), {
       name: ConfigError.name,
-      message: /got qwen, expected one of qwen2, qwen3, llama, mistral, gpt2\n.*"qwen2"/,
+      message: /got qwen, expected one of qwen2, qwen3, llama, mistral, gpt2, bert, roberta, xlm-roberta\n.*"qwen2"/,
     });
     assert.throws(() => familyOf("toString"), ConfigError);
   });

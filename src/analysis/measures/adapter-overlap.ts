@@ -2,9 +2,9 @@
  * How much two updates of one matrix share: the similarity φ of LoRA §7.2 between the spaces that ΔW writes into (columns,
  * left singular vectors) and reads from (rows, right ones), each beside what random updates of these ranks would share.
  */
-import type { Columns } from "../../linear-algebra/columns.ts";
-import { dot, norm } from "../../linear-algebra/columns.ts";
+import { type Columns, dot, norm } from "../../linear-algebra/columns.ts";
 import type { Svd } from "../../linear-algebra/svd.ts";
+import { directionCount } from "./ranks.ts";
 import { randomSimilarity, subspaceSimilarity } from "./subspace-similarity.ts";
 
 export interface SideOverlap {
@@ -28,7 +28,7 @@ export interface AdapterOverlap {
 }
 
 /**
- * @param a of ΔW of the one adapter, vectors with σ above 0
+ * @param a of ΔW of the one adapter, all of it
  * @param rank directions of each at most. Default: all
  */
 export function adapterOverlap(a: Svd, b: Svd, rank = Infinity): AdapterOverlap {
@@ -86,7 +86,6 @@ function sideOverlap(U: Columns, V: Columns): SideOverlap {
 }
 
 function kept({ values, left, right }: Svd, rank: number): Svd {
-  const count = Math.min(rank, left.length, values.filter((value) => value > 0).length);
+  const count = Math.min(rank, left.length, directionCount(values));
   return { values: values.slice(0, count), left: left.slice(0, count), right: right.slice(0, count) };
 }
-

@@ -12,6 +12,7 @@ import { type Columns, dot, norm, qr } from "../../linear-algebra/columns.ts";
 import { type Matrix, type Svd, svd } from "../../linear-algebra/svd.ts";
 import { Random } from "../../random.ts";
 import type { Amplification } from "../report.ts";
+import { directionCount } from "./ranks.ts";
 
 /**
  * @param W W₀
@@ -21,8 +22,7 @@ import type { Amplification } from "../report.ts";
  * @param base of W₀, at least r values. Default: computed
  */
 export function amplification(W: Matrix, delta: Svd, r: number, seed: number, base?: Svd): Amplification {
-  const positive = delta.values.filter((value) => value > 0).length;
-  const taken = Math.min(r, positive, delta.left.length, delta.right.length);
+  const taken = Math.min(r, directionCount(delta.values), delta.left.length, delta.right.length);
   const along = projected(W, delta.left.slice(0, taken), delta.right.slice(0, taken));
   const { values } = base ?? svd(W, taken);
   const random = new Random(seed);

@@ -102,7 +102,8 @@ export async function textLoss(
 
   async function rows(): Promise<TextRows> {
     if ("rows" in texts) return texts;
-    if (tokenizer === undefined) throw new ConfigError({ where: "tokenizer", what: "texts need the model's tokenizer" });
+    if (tokenizer === undefined)
+      throw new ConfigError({ where: "tokenizer", what: "texts need the model's tokenizer" });
     const language = "language" in model ? model.language : model.base.language;
     return textRows(texts, tokenizer, Math.min(maxTokens ?? DEFAULT_TOKENS, language.model.maxPositions));
   }

@@ -1,5 +1,11 @@
 /** Measures of what fine-tuning does to weights: pure functions of matrices and of their singular vectors. */
-export { type AdapterOverlap, adapterOverlap, adapterOverlaps, alignment, type SideOverlap } from "./adapter-overlap.ts";
+export {
+  type AdapterOverlap,
+  adapterOverlap,
+  adapterOverlaps,
+  alignment,
+  type SideOverlap,
+} from "./adapter-overlap.ts";
 export { amplification, frobenius, projected, randomProjection } from "./amplification.ts";
 export {
   type Forgetting,
@@ -25,7 +31,14 @@ export {
   nullLevel,
 } from "./intruders.ts";
 export { type LearnedSubspace, learnedSubspace } from "./learned-subspace.ts";
-export { effectiveRank, numericRank, type NumericRankOptions, roundingLevel, stableRank } from "./ranks.ts";
+export {
+  directionCount,
+  effectiveRank,
+  numericRank,
+  type NumericRankOptions,
+  roundingLevel,
+  stableRank,
+} from "./ranks.ts";
 export { corner, cosines, type MaxCosines, maxCosines, pooled } from "./similarity.ts";
 export { ranks, type Spearman, spearman } from "./spearman.ts";
 export { projectionDistance, randomSimilarity, subspaceSimilarity } from "./subspace-similarity.ts";

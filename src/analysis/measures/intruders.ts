@@ -12,10 +12,9 @@
  * Vectors of near-equal σ turn into each other by any small change, and count as intruders then: hence the gap beside each
  * hit. In few dimensions cosines of unrelated vectors are large ({@link nullLevel}): below width 64 intruders hide in them.
  */
-import type { Columns } from "../../linear-algebra/columns.ts";
-import { norm } from "../../linear-algebra/columns.ts";
 import type { Svd } from "../../linear-algebra/svd.ts";
 import type { Side } from "../report.ts";
+import { directionCount } from "./ranks.ts";
 import { cosines, type MaxCosines, maxCosines } from "./similarity.ts";
 
 export const DEFAULT_K = 10;
@@ -26,7 +25,7 @@ export const MIN_WIDTH = 64;
 export const NEAR_GAP = 0.01;
 
 export interface IntruderSearch {
-  /** Vectors of the base, all that have a σ above 0. */
+  /** Vectors of the base, all of the thin decomposition; those without a direction (σ up to 10⁻⁶ σ₁) are left aside. */
   readonly base: Svd;
   /** Of the tuned matrix; at least k vectors, and one value more for the gap of the last. */
   readonly tuned: Svd;
@@ -57,7 +56,7 @@ export interface Intruders {
   readonly epsilon: number;
   readonly count: number;
   readonly found: readonly Intruder[];
-  /** Largest |cosine| of every tuned vector that was given, by rank; vectors of σ = 0 have no direction and no entry. */
+  /** Largest |cosine| of every tuned vector that was given, by rank; those without a direction have no entry. */
   readonly maxCos: readonly number[];
   /** Rank of the base vector where it is reached, from 1. */
   readonly nearest: readonly number[];
@@ -77,7 +76,8 @@ export function findIntruders({
   epsilon = DEFAULT_EPSILON,
   side = "left",
 }: IntruderSearch): Intruders {
-  const [known, vectors] = [directions(base[side]), directions(tuned[side])];
+  const known = base[side].slice(0, directionCount(base.values));
+  const vectors = tuned[side].slice(0, directionCount(tuned.values));
   const width = base[side][0]?.length ?? tuned[side][0]?.length ?? 0;
   return intrudersAmong(maxCosines(cosines(known, vectors)), {
     values: tuned.values,
@@ -92,7 +92,7 @@ export function findIntruders({
 export interface IntruderFacts {
   /** σ of the tuned matrix. */
   readonly values: ArrayLike<number>;
-  /** How many there are in the base, with σ above 0. */
+  /** How many of the base have a direction. */
   readonly baseVectors: number;
   /** Length of a vector. */
   readonly width: number;
@@ -162,9 +162,4 @@ export function nullLevel(m: number, vectors = m): number {
 /** The least that max |cos| of a vector against a whole basis of m vectors can be: 1 / √m. */
 export function leastMaxCos(m: number): number {
   return 1 / Math.sqrt(m);
-}
-
-/** Those that are not zero. */
-function directions(columns: Columns): Columns {
-  return columns.filter((column) => norm(column) > 0);
 }

@@ -5,6 +5,7 @@
 import { type Columns, dot, norm } from "../../linear-algebra/columns.ts";
 import type { Svd } from "../../linear-algebra/svd.ts";
 import { adapterOverlap, alignment, innerProduct, type SideOverlap } from "./adapter-overlap.ts";
+import { directionCount } from "./ranks.ts";
 
 export interface LearnedSubspace {
   /** Directions compared: those of the learned update, and as many of the full one. */
@@ -29,7 +30,7 @@ export interface LearnedSubspace {
  * @param r directions. Default: as many as the learned update has
  */
 export function learnedSubspace(learned: Svd, full: Svd, r = Infinity): LearnedSubspace {
-  const rank = Math.min(r, learned.values.filter((value) => value > 0).length);
+  const rank = Math.min(r, directionCount(learned.values));
   const top = first(full, rank);
   const { left, right } = adapterOverlap(first(learned, rank), top);
   const total = norm(full.values) ** 2;

@@ -3,6 +3,16 @@
 /** Distance from 1 to the next float32: what weights are rounded to. */
 export const FLOAT32_EPSILON = 2 ** -23;
 
+/** Of σ₁: below, a vector's direction is rounding, of float32 weights and of a decomposition by squares. */
+const DIRECTIONLESS = 1e-6;
+
+/** How many singular vectors have a direction: σ above 10⁻⁶ σ₁. */
+export function directionCount(values: ArrayLike<number>): number {
+  const sigma = Array.from(values);
+  const largest = sigma.reduce((most, value) => Math.max(most, value), 0);
+  return sigma.filter((value) => value > DIRECTIONLESS * largest).length;
+}
+
 /**
  * Effective rank (Roy and Vetterli 2007): exp of the entropy of p = σ / Σσ, in nats, from 1 to the rank. 0 of a zero matrix.
  *

@@ -50,7 +50,7 @@ export function spearman(x: readonly number[], y: readonly number[], method?: "e
 export function ranks(values: readonly number[]): number[] {
   const order = values.map((_, i) => i).sort((i, j) => values[i]! - values[j]!);
   const result = values.map(() => 0);
-  for (let start = 0; start < order.length; ) {
+  for (let start = 0; start < order.length;) {
     let end = start + 1;
     while (end < order.length && values[order[end]!] === values[order[start]!]) end++;
     for (let i = start; i < end; i++) result[order[i]!] = (start + 1 + end) / 2;
@@ -71,7 +71,7 @@ function exactP(a: readonly number[], b: readonly number[], found: number): numb
     if (Math.abs(dot(a, order)) >= limit) extreme++;
   };
   look();
-  for (let i = 1; i < n; ) {
+  for (let i = 1; i < n;) {
     if (counters[i]! >= i) {
       counters[i++] = 0;
       continue;

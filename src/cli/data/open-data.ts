@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { resolve } from "node:path";
 import type { RunConfig } from "../../config/read.ts";
+import type { ClassSet } from "../../data/datasets/classes.ts";
 import { type OpenedDatasets, openDatasets } from "../../data/datasets/open.ts";
 import { type ChatTemplate, resolveTemplate } from "../../data/text/templates.ts";
 import { loadTokenizer, type Tokenizer } from "../../data/text/tokenizer.ts";
@@ -31,10 +32,24 @@ export async function openTokenizer(config: RunConfig, hooks: HubHooks = {}): Pr
   return loadTokenizer(dir);
 }
 
-/** @throws what `openDatasets` does */
-export async function openConfiguredDatasets(config: RunConfig, hooks: HubHooks = {}): Promise<OpenedDatasets> {
+/** @param known classes of the model, with stage cls @throws what `openDatasets` does */
+export async function openConfiguredDatasets(
+  config: RunConfig,
+  hooks: HubHooks = {},
+  known?: ClassSet,
+): Promise<OpenedDatasets> {
   const { dataset, evalDataset, datasetDir, stage, maxSamples, valSize, mixStrategy, interleaveProbs, seed } = config;
+  const { labels, numLabels, textColumnNames, labelColumnName } = config;
   return openDatasets({
+    classes: {
+      ...(labels === null ? {} : { labels }),
+      ...(numLabels === null ? {} : { numLabels }),
+      ...(known === undefined ? {} : { known }),
+    },
+    classColumns: {
+      ...(textColumnNames === null ? {} : { text: textColumnNames }),
+      ...(labelColumnName === null ? {} : { label: labelColumnName }),
+    },
     dataset: dataset ?? [],
     datasetDir,
     stage,
@@ -60,7 +75,7 @@ export function configuredTemplate(
   tokenizer: Tokenizer,
   { sources }: Pick<OpenedDatasets, "sources">,
 ): ChatTemplate | undefined {
-  const hasChats = config.stage !== "pt" && sources.some(({ format }) => format !== "text");
+  const hasChats = config.stage === "sft" && sources.some(({ format }) => format !== "text");
   return hasChats
     ? resolveTemplate(tokenizer, config.template ?? undefined, { override: config.templateOverride })
     : undefined;

@@ -3,6 +3,7 @@ import { readRunConfig } from "../../config/read.ts";
 import { checkReport } from "../../data/report/check.ts";
 import { prepareRows, type PreparedRows } from "../../data/rows/prepare.ts";
 import { colorDepth, type Output } from "../terminal/output.ts";
+import { knownClasses } from "./classes.ts";
 import { configuredTemplate, openConfiguredDatasets, openTokenizer } from "./open-data.ts";
 import { PrepareView } from "./prepare-view.ts";
 import { renderReport } from "./render-report.ts";
@@ -30,11 +31,18 @@ export async function runData(
   const view = new PrepareView(log);
   const hooks = { onNotice: view.note, ...(signal === undefined ? {} : { signal }) };
   const tokenizer = await openTokenizer(config, hooks);
-  const opened = await openConfiguredDatasets(config, hooks);
+  const { known, ...ofModel } = await knownClasses(config, tokenizer.dir);
+  const opened = await openConfiguredDatasets(config, hooks, known);
   const template = configuredTemplate(config, tokenizer, opened);
   let prepared: PreparedRows;
   try {
-    prepared = await prepareRows(opened, tokenizer, template, config, { ...hooks, onProgress: view.show });
+    prepared = await prepareRows(
+      opened,
+      tokenizer,
+      template,
+      { ...config, ...ofModel },
+      { ...hooks, onProgress: view.show },
+    );
   } finally {
     view.stop();
   }

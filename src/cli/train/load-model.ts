@@ -4,8 +4,10 @@ import { positionSettings } from "../../config/positions.ts";
 import { storageSettings } from "../../config/storage.ts";
 import { METHODS } from "../../adapters/index.ts";
 import { ConfigError } from "../../errors.ts";
-import { AutoModelForCausalLM, type CausalLMModel, type FromPretrainedOptions } from "../../lm/causal-lm-model.ts";
+import { AutoModelForCausalLM, type CausalLMModel } from "../../lm/causal-lm-model.ts";
+import { AutoModelForSequenceClassification, type SequenceClassificationModel } from "../../lm/classification-model.ts";
 import { getPeftModel, PeftModel } from "../../lm/peft-model.ts";
+import type { FromPretrainedOptions, PretrainedModel } from "../../lm/pretrained-model.ts";
 import type { Trainable } from "../../lm/trainable.ts";
 import { unfrozen } from "../../train/freeze.ts";
 import { peftConfigOf } from "../../train/peft-config.ts";
@@ -16,6 +18,32 @@ export type LoadHooks = Pick<FromPretrainedOptions, "onDownload" | "onConvert" |
 /** @throws what `AutoModelForCausalLM.fromPretrained` does */
 export async function loadConfiguredModel(config: RunConfig, hooks: LoadHooks = {}): Promise<CausalLMModel> {
   return AutoModelForCausalLM.fromPretrained(config.modelNameOrPath, {
+    ...loadOptions(config, hooks),
+    ...(config.trainFromScratch ? { randomSeed: config.seed } : {}),
+  });
+}
+
+/**
+ * The model of stage cls. A head that it does not have yet is drawn from the run's seed.
+ * @param labels names of the classes
+ * @param padTokenId where `config.json` has none: other programs find the end of a text by it
+ * @throws what `AutoModelForSequenceClassification.fromPretrained` does
+ */
+export async function loadConfiguredClassifier(
+  config: RunConfig,
+  { labels, padTokenId }: { readonly labels: readonly string[]; readonly padTokenId?: number },
+  hooks: LoadHooks = {},
+): Promise<SequenceClassificationModel> {
+  return AutoModelForSequenceClassification.fromPretrained(config.modelNameOrPath, {
+    ...loadOptions(config, hooks),
+    labels,
+    randomSeed: config.seed,
+    ...(padTokenId === undefined ? {} : { padTokenId }),
+  });
+}
+
+function loadOptions(config: RunConfig, hooks: LoadHooks): Omit<FromPretrainedOptions, "randomSeed"> {
+  return {
     revision: config.modelRevision,
     device: config.device,
     ...hooks,
@@ -23,15 +51,14 @@ export async function loadConfiguredModel(config: RunConfig, hooks: LoadHooks = 
     ...(config.cacheDir === null ? {} : { cacheDir: config.cacheDir }),
     ...(config.hfHubToken === null ? {} : { token: config.hfHubToken }),
     ...(config.threads === null ? {} : { threads: config.threads }),
-    ...(config.trainFromScratch ? { randomSeed: config.seed } : {}),
     ...storageSettings(config),
     ...positionSettings(config),
-  });
+  };
 }
 
 /** What the configuration trains. */
 export async function trainableOf(
-  model: CausalLMModel,
+  model: PretrainedModel,
   config: RunConfig,
   say: (line: string) => void,
 ): Promise<Trainable> {
@@ -59,7 +86,7 @@ export async function trainableOf(
 
 /** A new adapter that goes on from one of an earlier task, which is a part of it from then on. */
 async function nextTask(
-  model: CausalLMModel,
+  model: PretrainedModel,
   config: RunConfig,
   previous: string,
   options: { readonly revision: string; readonly onWarning: (line: string) => void },

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { RunConfig } from "../../config/read.ts";
 import { stepsOf } from "../../config/schedule.ts";
 import { writeRunConfig } from "../../config/write.ts";
+import { LABELS_FILE } from "../../data/datasets/classes.ts";
 import type { ChatTemplate } from "../../data/text/templates.ts";
 import type { Tokenizer } from "../../data/text/tokenizer.ts";
 import { type EvalRow, metricsOf, type LogRow } from "../../train/run/log-rows.ts";
@@ -23,6 +24,11 @@ export async function saveTokenizer(
 ): Promise<void> {
   for (const name of tokenizer.files) await copyFile(join(tokenizer.dir, name), join(dir, name));
   if (template?.origin === "named") await replaceFile(join(dir, TEMPLATE_FILE), template.source);
+}
+
+/** The names of the classes that an adapter tells, in their order. */
+export async function saveLabels(dir: string, names: readonly string[]): Promise<void> {
+  await replaceFile(join(dir, LABELS_FILE), `${JSON.stringify(names, null, 2)}\n`);
 }
 
 export interface RunSummary {
@@ -46,6 +52,7 @@ export async function writeOutputs(summary: RunSummary): Promise<string[]> {
     name: outputDir.split(/[\\/]/).findLast((part) => part !== "") ?? outputDir,
     ...(config.trainFromScratch ? {} : { baseModel: config.modelNameOrPath }),
     finetuningType: config.finetuningType,
+    ...(config.stage === "cls" && config.labels !== null ? { labels: config.labels } : {}),
     datasets: config.dataset ?? [],
     hyperparameters: hyperparameters(cardSettings(summary)),
     logHistory: history,

@@ -3,7 +3,7 @@ import { readRunConfig, type RunConfig } from "../../config/read.ts";
 import { checkReport } from "../../data/report/check.ts";
 import { type PreparedRows, prepareRows } from "../../data/rows/prepare.ts";
 import type { Tokenizer } from "../../data/text/tokenizer.ts";
-import type { CausalLMModel } from "../../lm/causal-lm-model.ts";
+import type { PretrainedModel } from "../../lm/pretrained-model.ts";
 import type { Trainable } from "../../lm/trainable.ts";
 import { checkContext } from "../../lm/usable-context.ts";
 import { ConfigError } from "../../errors.ts";
@@ -12,6 +12,7 @@ import { isEvalRow, type LogRow } from "../../train/run/log-rows.ts";
 import { tensorboardLog } from "../../train/run/tensorboard-log.ts";
 import { Trainer } from "../../train/trainer.ts";
 import type { TrainOutput } from "../../train/training-run.ts";
+import { knownClasses } from "../data/classes.ts";
 import { configuredTemplate, openConfiguredDatasets, openTokenizer } from "../data/open-data.ts";
 import { PrepareView } from "../data/prepare-view.ts";
 import { renderReport } from "../data/render-report.ts";
@@ -19,9 +20,9 @@ import { Interrupted } from "../interrupt.ts";
 import { colorDepth, type Output } from "../terminal/output.ts";
 import { versions } from "../versions.ts";
 import { DownloadView } from "../download-view.ts";
-import { loadConfiguredModel, trainableOf } from "./load-model.ts";
+import { loadConfiguredClassifier, loadConfiguredModel, trainableOf } from "./load-model.ts";
 import { checkpointToResume, prepareOutputDir } from "./output-dir.ts";
-import { saveTokenizer, writeOutputs } from "./outputs.ts";
+import { saveLabels, saveTokenizer, writeOutputs } from "./outputs.ts";
 import { ProgressView } from "./progress-view.ts";
 
 /** Columns where the stream does not tell. */
@@ -53,24 +54,33 @@ export async function runTrain(
   overrides: readonly string[],
   { signal, log = process.stderr, callbacks = [], whenTrained }: TrainStreams = {},
 ): Promise<TrainOutput> {
-  const { config, notes } = await readRunConfig(path, overrides, "train");
+  const read = await readRunConfig(path, overrides, "train");
   const say = (line: string) => void log.write(`${line}\n`);
-  for (const note of notes) say(`note: ${note}`);
-  const resumeFrom = await checkpointToResume(config);
+  for (const note of read.notes) say(`note: ${note}`);
+  const resumeFrom = await checkpointToResume(read.config);
 
   const downloads = new DownloadView(log);
   const hooks = { onProgress: downloads.show, onNotice: downloads.note, ...(signal === undefined ? {} : { signal }) };
-  const tokenizer = await openTokenizer(config, hooks);
-  const opened = await openConfiguredDatasets(config, hooks);
+  const tokenizer = await openTokenizer(read.config, hooks);
+  const { known, hasPad = false, ...ofModel } = await knownClasses(read.config, tokenizer.dir);
+  const opened = await openConfiguredDatasets(read.config, hooks, known);
+  const { classes } = opened;
+  const config = classes === undefined ? read.config : { ...read.config, labels: classes.names, numLabels: null };
   const template = configuredTemplate(config, tokenizer, opened);
   const view = new PrepareView(log);
   let prepared: PreparedRows;
   try {
-    prepared = await prepareRows(opened, tokenizer, template, config, {
-      onNotice: view.note,
-      onProgress: view.show,
-      ...(signal === undefined ? {} : { signal }),
-    });
+    prepared = await prepareRows(
+      opened,
+      tokenizer,
+      template,
+      { ...config, ...ofModel },
+      {
+        onNotice: view.note,
+        onProgress: view.show,
+        ...(signal === undefined ? {} : { signal }),
+      },
+    );
   } finally {
     view.stop();
   }
@@ -79,19 +89,34 @@ export async function runTrain(
   log.write(`${reports.map((report) => renderReport(report, { ...style, sampleCharacters: 1500 })).join("\n")}\n`);
   for (const report of reports) checkReport(report);
 
-  const model = await loadConfiguredModel(config, {
+  const loading = {
     onDownload: downloads.show,
     onConvert: downloads.converting,
     ...(signal === undefined ? {} : { signal }),
-  });
+  };
+  const model =
+    classes === undefined
+      ? await loadConfiguredModel(config, loading)
+      : await loadConfiguredClassifier(
+          config,
+          { labels: classes.names, ...(hasPad ? {} : { padTokenId: namedPad(tokenizer) }) },
+          loading,
+        );
   downloads.stop();
   try {
     checkVocabulary(tokenizer.vocabSize, model);
+    const { newlyInitialized } = model;
+    if (newlyInitialized.length > 0) say(`starts at random, and is trained: ${newlyInitialized.join(", ")}`);
     const trainable = await trainableOf(model, config, say);
     for (const { lengths } of reports) {
       checkContext(model.language.model, trainable.adapters, "cutoff_len", lengths?.max ?? 0);
     }
     await prepareOutputDir(config, say);
+    const saveTexts = async (dir: string) => {
+      await saveTokenizer(dir, tokenizer, template);
+      // The names of a model's classes are in its config.json; an adapter has no place for them.
+      if (classes !== undefined && trainable.adapters.length > 0) await saveLabels(dir, classes.names);
+    };
     const trainer = new Trainer({
       model: { trainable: () => trainable },
       trainDataset: prepared.train.rows,
@@ -105,7 +130,7 @@ export async function runTrain(
         ...callbacks,
       ],
       padId: tokenizer.padId,
-      alsoSave: (dir) => saveTokenizer(dir, tokenizer, template),
+      alsoSave: (dir) => saveTexts(dir),
     });
     const output = await trainer.train({
       ...(signal === undefined ? {} : { signal }),
@@ -118,7 +143,7 @@ export async function runTrain(
       throw new Interrupted();
     }
     await trainable.save(config.outputDir);
-    await saveTokenizer(config.outputDir, tokenizer, template);
+    await saveTexts(config.outputDir);
     const evaluated = () => trainer.history.findLast((row) => isEvalRow(row) && row.step === output.weightsOfStep);
     if (config.doEval && prepared.validation !== undefined && evaluated() === undefined) {
       await trainer.evaluate(signal === undefined ? {} : { signal });
@@ -132,6 +157,7 @@ export async function runTrain(
       versions: await versions(),
     });
     say(`saved: ${trainable.what} in ${config.outputDir}`);
+    if (classes !== undefined) say(`use it: lowrank classify ${quoted(config.outputDir)} "a text"`);
     if (pictures.length > 0) say(`loss:  ${pictures.filter((picture) => picture.endsWith(".svg")).join(", ")}`);
     await whenTrained?.({ config, trainable, tokenizer, history: trainer.history });
     return output;
@@ -145,7 +171,13 @@ function quoted(word: string): string {
   return /^[\w./:,=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-function checkVocabulary(tokens: number, { language, dir }: CausalLMModel): void {
+/** The token that programs fill rows with: the tokenizer's own, whatever else it means. */
+function namedPad({ specialTokens, idOf, padId }: Tokenizer): number {
+  const named = specialTokens["pad_token"];
+  return (named === undefined ? undefined : idOf(named)) ?? padId;
+}
+
+function checkVocabulary(tokens: number, { language, dir }: PretrainedModel): void {
   const { vocabSize } = language.model;
   if (tokens <= vocabSize) return;
   throw new ConfigError({

@@ -145,12 +145,12 @@ export class ReportBuilder {
     };
   }
 
-  #cut(source: Source, { inputIds, stopTrained }: Kept, from: number): void {
+  #cut(source: Source, { inputIds, stopTrained, label }: Kept, from: number): void {
     const truncated = this.#truncated;
     truncated.count++;
     truncated.tokensLost += from - inputIds.length;
     truncated.longest = Math.max(truncated.longest, from);
-    if (!stopTrained) truncated.stopLost++;
+    if (!stopTrained && label === undefined) truncated.stopLost++;
     if (truncated.places.length < PLACES) truncated.places.push(placeOf(source));
   }
 

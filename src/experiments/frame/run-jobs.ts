@@ -2,7 +2,7 @@
 import { LowrankError } from "../../errors.ts";
 import type { Job, JobContext, Results } from "../experiment.ts";
 import { keyOf, type PlannedJob, planJobs } from "./job-identity.ts";
-import { type KeptJob, type Pool } from "./pool.ts";
+import type { FailedJob, KeptJob, Pool } from "./pool.ts";
 
 export interface RunOptions {
   /** Takes results that another version of the code has made. Default: false. */
@@ -28,7 +28,7 @@ export interface JobsOutput {
   readonly results: Results;
   /** All that are there, in the order of the plan. */
   readonly kept: readonly KeptJob[];
-  readonly failed: readonly KeptJob[];
+  readonly failed: readonly FailedJob[];
   /** Jobs that were not begun, since the run was stopped. */
   readonly left: number;
 }
@@ -66,7 +66,7 @@ export async function runJobs(jobs: readonly Job[], pool: Pool, options: RunOpti
   return {
     results: resultsOf(plan, kept, pool),
     kept: all,
-    failed: all.filter(({ status }) => status === "failed"),
+    failed: all.filter((one) => one.status === "failed"),
     left: count,
   };
 }

@@ -1,18 +1,23 @@
-/** What kind of thing did someone take? To be read off a sentence with three people, in the manner of SIQA's three answers. */
+/** What kind of thing did someone take? Another thing is there to mislead. In the manner of SIQA's three answers. */
 import { generatedTask } from "./task.ts";
-import { ANIMALS, CHILDREN, FOOD, TOOLS } from "./words.ts";
+import { ANIMALS, CHILDREN, FOOD, PLACES, TOOLS } from "./words.ts";
 
 const KINDS = [ANIMALS.map(({ name }) => name), FOOD, TOOLS] as const;
-const LABELS = ["animal", "food", "tool"];
 
 export const TAKEN = generatedTask(
-  { name: "taken", about: "what the one who is asked for took: an animal, food, or a tool", labels: LABELS },
+  {
+    name: "taken",
+    about: "what a child took: an animal, food, or a tool; it saw another one",
+    labels: ["animal", "food", "tool"],
+  },
   (words, label) => {
-    const [who, second, third] = words.sample(CHILDREN, 3);
-    const kinds = [label, ...words.shuffled([0, 1, 2].filter((kind) => kind !== label))];
-    const clauses = [who!, second!, third!].map((name, i) => `${name} took the ${words.pick(KINDS[kinds[i]!]!)}`);
-    const [a, b, c] = words.shuffled(clauses);
-    const text = `${a!}, ${b!} and ${c!}. What did ${who!} take?`;
-    return { text, key: text };
+    const child = words.pick(CHILDREN);
+    const thing = words.pick(KINDS[label]!);
+    const other = words.pick(KINDS[(label + 1 + words.below(2)) % 3]!);
+    const place = words.pick(PLACES);
+    const text = words.chance(0.5)
+      ? `${child} saw the ${other} and took the ${thing} ${place}.`
+      : `${child} took the ${thing} and saw the ${other} ${place}.`;
+    return text;
   },
 );

@@ -8,83 +8,113 @@ export const CHILDREN = words(
 export const COLOURS = words("red blue green yellow white black brown grey");
 
 /** Things that come in any colour. */
-export const THINGS = words("hat kite ball boat cup bag book coat scarf box bell lamp drum doll chair door bottle basket");
+export const THINGS = words(
+  "hat kite ball boat cup bag book coat scarf box bell lamp drum doll chair door bottle basket",
+);
 
-export const TOOLS = words("hammer saw needle spade rake knife broom brush ladder axe spoon fork pen pencil compass net");
+export const TOOLS = words(
+  "hammer saw needle spade rake knife broom brush ladder axe spoon fork pen pencil compass net",
+);
 
-export const FOOD = words("plum pear lemon banana peach melon carrot potato onion tomato cucumber pumpkin cabbage pancake");
+export const FOOD = words(
+  "plum pear lemon banana peach melon carrot potato onion tomato cucumber pumpkin cabbage pancake",
+);
 
-/** Animals: what they live in or on, eat, look like, and what their young are called. */
+export const OBJECTS = words("shells apples stamps coins books balls flowers stones");
+
+export const PLACES = [
+  "in the garden",
+  "at the harbour",
+  "on the beach",
+  "in the park",
+  "by the river",
+  "on the hill",
+  "at the market",
+  "in the school",
+  "near the mill",
+  "in the forest",
+];
+
+/** What has nothing to do with it, so that the end of a text does not tell its class. */
+export const TAILS = [
+  "Then they went home.",
+  "After that it rained.",
+  "Then the bell rang.",
+  "The sun was warm that day.",
+  "In the evening they had soup.",
+  "Nobody said a word.",
+];
+
+/** Animals: where they live, and what their young are called. */
 export const ANIMALS = table(
-  ["name", "home", "food", "colour", "young"],
+  ["name", "home", "young"],
   `
-cat      | in a house         | fish and mice     | grey   | kitten
-dog      | in a kennel        | meat and bones    | brown  | puppy
-horse    | in a stable        | hay               | brown  | foal
-pig      | in a sty           | corn              | pink   | piglet
-sheep    | in a meadow        | grass             | white  | lamb
-goat     | on the hill        | leaves            | white  | kid
-hen      | in a henhouse      | corn              | brown  | chick
-duck     | on the pond        | water plants      | white  | duckling
-swan     | on the lake        | water plants      | white  | cygnet
-owl      | in a hollow tree   | mice              | brown  | owlet
-parrot   | in the jungle      | nuts and seeds    | green  | chick
-canary   | in a cage          | seeds             | yellow | chick
-crow     | in a tall tree     | almost anything   | black  | chick
-gull     | on the cliff       | fish              | white  | chick
-penguin  | in the cold south  | fish              | black and white | chick
-eagle    | on a mountain      | rabbits           | brown  | eaglet
-mouse    | in a hole          | cheese and grain  | grey   | pup
-rabbit   | in a burrow        | carrots           | brown  | kit
-squirrel | in a tree          | nuts              | red    | kit
-hedgehog | under the leaves   | insects           | brown  | hoglet
-fox      | in a den           | mice and berries  | red    | cub
-wolf     | in the forest      | meat              | grey   | cub
-bear     | in a cave          | honey and berries | brown  | cub
-deer     | in the forest      | leaves and grass  | brown  | fawn
-lion     | in dry grassland   | meat              | golden | cub
-elephant | in warm grassland  | leaves and fruit  | grey   | calf
-monkey   | in the jungle      | bananas           | brown  | baby
-camel    | in the desert      | dry grass         | brown  | calf
-whale    | in the deep sea    | tiny sea animals  | blue   | calf
-dolphin  | in the sea         | fish              | grey   | calf
-seal     | on the rocks       | fish              | grey   | pup
-frog     | near the pond      | flies             | green  | tadpole
-snake    | under the stones   | mice              | green  | young snake
-bee      | in a hive          | nectar            | yellow and black | larva
-ant      | under the ground   | crumbs            | black  | larva
-spider   | in a web           | flies             | black  | spiderling
+cat      | in a house        | kitten
+dog      | in a kennel       | puppy
+horse    | in a stable       | foal
+pig      | in a sty          | piglet
+sheep    | in a meadow       | lamb
+goat     | on the hill       | kid
+hen      | in a henhouse     | chick
+duck     | on the pond       | duckling
+swan     | on the lake       | cygnet
+owl      | in a hollow tree  | owlet
+parrot   | in the jungle     | chick
+canary   | in a cage         | chick
+crow     | in a tall tree    | chick
+gull     | on the cliff      | chick
+penguin  | in the cold south | chick
+eagle    | on a mountain     | eaglet
+mouse    | in a hole         | pup
+rabbit   | in a burrow       | kit
+squirrel | in a tree         | kit
+hedgehog | under the leaves  | hoglet
+fox      | in a den          | cub
+wolf     | in the forest     | cub
+bear     | in a cave         | cub
+deer     | in the forest     | fawn
+lion     | in dry grassland  | cub
+elephant | in warm grassland | calf
+monkey   | in the jungle     | baby
+camel    | in the desert     | calf
+whale    | in the deep sea   | calf
+dolphin  | in the sea        | calf
+seal     | on the rocks      | pup
+frog     | near the pond     | tadpole
+bee      | in a hive         | larva
+ant      | under the ground  | larva
+spider   | in a web          | spiderling
 `,
 );
 
-/** Grown-ups, of whom it is known what they do and where they live. */
+/** Of the grown-ups of the town: the names of their pets, and where they live. */
 export const RESIDENTS = table(
-  ["name", "job", "pet", "likes", "spot"],
+  ["petName", "spot"],
   `
-Mila   | baker      | cat      | plum cake      | by the river
-Otto   | fisherman  | dog      | fried fish     | near the harbour
-Greta  | teacher    | parrot   | apple pie      | beside the school
-Jonas  | farmer     | horse    | potato soup    | behind the hill
-Vera   | doctor     | rabbit   | cucumber salad | near the church
-Felix  | postman    | dog      | cheese         | at the end of the lane
-Nina   | painter    | cat      | strawberries   | on the hill
-Arthur | carpenter  | dog      | bean soup      | near the mill
-Bella  | gardener   | duck     | carrot cake    | behind the park
-Hugo   | sailor     | parrot   | rice and fish  | beside the lighthouse
-Marta  | tailor     | mouse    | honey bread    | near the market
-Victor | cook       | cat      | mushroom soup  | across from the inn
-Dora   | librarian  | cat      | cherry pie     | behind the library
-Edwin  | miller     | donkey   | fresh bread    | beside the mill
-Flora  | florist    | canary   | peach pie      | near the bridge
-Karl   | blacksmith | horse    | roast chicken  | across the bridge
-Stella | pilot      | owl      | noodles        | on the cliff
-Bruno  | barber     | canary   | pancakes       | near the fountain
-Irma   | nurse      | hamster  | vegetable soup | beside the hospital
-Walter | shepherd   | dog      | goat cheese    | beside the meadow
-Hilda  | beekeeper  | goat     | honey cake     | near the orchard
-Conrad | clockmaker | tortoise | lemon cake     | near the square
-Pearl  | diver      | turtle   | oranges        | beside the beach
-Magnus | mayor      | goose    | onion pie      | near the town hall
+Button   | by the river
+Skipper  | near the harbour
+Coco     | beside the school
+Star     | behind the hill
+Clover   | near the church
+Letter   | at the end of the lane
+Violet   | on the hill
+Chip     | near the mill
+Daisy    | behind the park
+Captain  | beside the lighthouse
+Thread   | near the market
+Pepper   | across from the inn
+Page     | behind the library
+Dusty    | beside the mill
+Petal    | near the bridge
+Thunder  | across the bridge
+Moon     | on the cliff
+Tune     | near the fountain
+Peanut   | beside the hospital
+Shadow   | beside the meadow
+Thistle  | near the orchard
+Tick     | near the square
+Coral    | beside the beach
+Duke     | near the town hall
 `,
 );
 

@@ -6,10 +6,10 @@ import { type FloatDtype, isFloatDtype } from "../safetensors/dtype.ts";
 import type { TensorEntry, TensorReader } from "../safetensors/index.ts";
 
 /**
- * Prefixes that a model has in front of its decoder. Checkpoints that were saved from the decoder alone, such as the
- * first GPT-2 ones, lack them.
+ * Prefixes that a model has in front of its body. Checkpoints that were saved from the body alone, such as the first GPT-2
+ * ones, lack them.
  */
-const PREFIXES = ["model.", "transformer."];
+const PREFIXES = ["model.", "transformer.", "bert.", "roberta."];
 
 /** Buffers that old versions of transformers stored; they follow from the configuration. */
 const BUFFERS = [/(^|\.)attn\.(masked_)?bias$/, /(^|\.)rotary_emb\.inv_freq$/, /(^|\.)position_ids$/];

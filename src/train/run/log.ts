@@ -46,7 +46,7 @@ export interface EvalEntry extends Moment {
   /** Mean over the supervised tokens of the evaluation set. */
   readonly loss: number;
   readonly speed: SpeedCounts;
-  /** Further metrics, named without `eval_`. */
+  /** Other metrics in place of the perplexity, named without `eval_`. */
   readonly metrics?: Readonly<Record<string, number>>;
 }
 
@@ -106,11 +106,11 @@ export class RunLog {
     return row;
   }
 
-  /** Perplexity is the exponential of the loss: `eval_perplexity`. */
-  async evaluate({ step, epoch, loss, speed, metrics = {}, tokensSeen }: EvalEntry): Promise<EvalRow> {
-    const further = Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`eval_${name}`, value]));
-    const losses = { eval_loss: loss, eval_perplexity: Math.exp(loss) };
-    const row = { epoch, ...losses, ...further, ...speedMetrics("eval", speed), step };
+  /** Perplexity is the exponential of the loss: `eval_perplexity`. Classes have none. */
+  async evaluate({ step, epoch, loss, speed, metrics, tokensSeen }: EvalEntry): Promise<EvalRow> {
+    const further = Object.entries(metrics ?? { perplexity: Math.exp(loss) });
+    const named = Object.fromEntries(further.map(([name, value]) => [`eval_${name}`, value]));
+    const row = { epoch, eval_loss: loss, ...named, ...speedMetrics("eval", speed), step };
     await this.#add(row, tokensSeen);
     return row;
   }
@@ -135,6 +135,7 @@ export class RunLog {
       total_steps: this.#totalSteps,
       loss: row["loss"],
       eval_loss: row["eval_loss"],
+      accuracy: row["eval_accuracy"],
       lr: row["learning_rate"],
       epoch: row.epoch,
       percentage: this.#totalSteps === 0 ? 100 : round((row.step / this.#totalSteps) * 100, 2),

@@ -17,6 +17,8 @@ export interface ModelCardOptions {
   readonly license?: string;
   /** Kind of training. An adapter is PEFT's, whole weights are transformers'. */
   readonly finetuningType: string;
+  /** Names of the classes that it tells. Default: it goes on with texts. */
+  readonly labels?: readonly string[];
   /** Names of the data sets. */
   readonly datasets: readonly string[];
   /** See {@link hyperparameters}. */
@@ -41,6 +43,7 @@ export function modelCard(options: ModelCardOptions): string {
     frontMatter(options),
     `# ${name}`,
     `This model is ${origin} on ${datasetList(datasets)}.`,
+    ...(options.labels === undefined ? [] : [`It tells the class of a text: ${options.labels.join(", ")}.`]),
     ...(final === undefined
       ? []
       : ["It achieves the following results on the evaluation set:", bullets(final.map((pair) => pair.join(": ")))]),
@@ -96,7 +99,7 @@ export function hyperparameters(settings: CardSettings): Record<string, string |
   };
 }
 
-function frontMatter({ name, baseModel, license, finetuningType }: ModelCardOptions): string {
+function frontMatter({ name, baseModel, license, finetuningType, labels }: ModelCardOptions): string {
   const adapter = trainsAdapter(finetuningType);
   const relation = adapter ? "adapter" : "finetune";
   const tags = [
@@ -113,7 +116,7 @@ function frontMatter({ name, baseModel, license, finetuningType }: ModelCardOpti
     ...(baseModel === undefined ? [] : [`base_model: ${yaml(baseModel)}`]),
     "tags:",
     ...tags.toSorted().map((tag) => `- ${yaml(tag)}`),
-    "pipeline_tag: text-generation",
+    `pipeline_tag: text-${labels === undefined ? "generation" : "classification"}`,
     "model-index:",
     `- name: ${yaml(name)}`,
     "  results: []",
@@ -121,8 +124,9 @@ function frontMatter({ name, baseModel, license, finetuningType }: ModelCardOpti
   ].join("\n");
 }
 
-function usage({ finetuningType, baseModel }: ModelCardOptions): string {
+function usage({ finetuningType, baseModel, labels }: ModelCardOptions): string {
   const here = "path/to/this/folder";
+  if (labels !== undefined) return classifierUsage(here, labels, trainsAdapter(finetuningType) ? baseModel : undefined);
   if (!trainsAdapter(finetuningType) || baseModel === undefined)
     return fenced("bash", [`npx lowrank chat --model ${here}`]);
   return [
@@ -134,6 +138,30 @@ function usage({ finetuningType, baseModel }: ModelCardOptions): string {
       "",
       `model = AutoModelForCausalLM.from_pretrained(${JSON.stringify(baseModel)})`,
       `model = PeftModel.from_pretrained(model, ${JSON.stringify(here)})`,
+    ]),
+  ].join("\n\n");
+}
+
+/** @param base of an adapter; undefined: the folder is a whole model */
+function classifierUsage(here: string, labels: readonly string[], base: string | undefined): string {
+  const loaded =
+    base === undefined
+      ? [`model = AutoModelForSequenceClassification.from_pretrained(${JSON.stringify(here)})`]
+      : [
+          `labels = ${JSON.stringify(labels)}`,
+          "model = AutoModelForSequenceClassification.from_pretrained(",
+          `    ${JSON.stringify(base)}, num_labels=len(labels), id2label=dict(enumerate(labels))`,
+          ")",
+          `model = PeftModel.from_pretrained(model, ${JSON.stringify(here)})`,
+        ];
+  return [
+    fenced("bash", [`npx lowrank classify ${here} "a text"`]),
+    "The files are those of transformers and PEFT, so that Python reads them too:",
+    fenced("python", [
+      ...(base === undefined ? [] : ["from peft import PeftModel"]),
+      "from transformers import AutoModelForSequenceClassification",
+      "",
+      ...loaded,
     ]),
   ].join("\n\n");
 }
@@ -182,7 +210,7 @@ function shown(key: string, value: string | number): string {
   if (typeof value === "string") return value;
   const text = Number.isFinite(value) ? numberText(key, value) : pythonFloat(value);
   const decimals = text.split(".")[1]?.length ?? 0;
-  return /loss|perplexity|epoch|accuracy/.test(key) && decimals > 4 ? value.toFixed(4) : text;
+  return /loss|perplexity|epoch|accuracy|f1/.test(key) && decimals > 4 ? value.toFixed(4) : text;
 }
 
 function markdownTable(rows: readonly Readonly<Record<string, string>>[]): string {

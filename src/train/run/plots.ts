@@ -6,9 +6,10 @@ import { replaceFile } from "./durable-file.ts";
 import type { LogRow } from "./log-rows.ts";
 
 /** Metrics that are drawn, where the log has them, and what they are on the axis. */
-const PLOTS: Readonly<Record<string, string>> = {
-  loss: "training loss (nats per token)",
-  eval_loss: "evaluation loss (nats per token)",
+const PLOTS: Readonly<Record<string, (unit: string) => string>> = {
+  loss: (unit) => `training loss (nats per ${unit})`,
+  eval_loss: (unit) => `evaluation loss (nats per ${unit})`,
+  eval_accuracy: () => "share of texts whose class is right",
 };
 
 /**
@@ -18,8 +19,9 @@ const PLOTS: Readonly<Record<string, string>> = {
  */
 export async function writeLossPlots(outputDir: string, history: readonly LogRow[]): Promise<string[]> {
   const written: string[] = [];
+  const unit = history.some((row) => row["eval_accuracy"] !== undefined) ? "text" : "token";
   for (const [metric, label] of Object.entries(PLOTS)) {
-    const svg = lossPlotSvg(history, metric, label, basename(resolve(outputDir)));
+    const svg = lossPlotSvg(history, metric, label(unit), basename(resolve(outputDir)));
     if (svg === undefined) continue;
     const path = join(outputDir, `training_${metric}`);
     await replaceFile(`${path}.svg`, svg);

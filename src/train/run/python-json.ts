@@ -15,7 +15,7 @@ export interface PythonJsonOptions {
 
 /** Fields that are floats in Python also where their value is whole. JavaScript has one kind of number only. */
 const FLOATS =
-  /^(epoch|loss|lr|learning_rate|grad_norm|percentage|throughput|total_flos|best_metric)$|_(loss|perplexity|runtime|accuracy|per_second|per_sec)$/;
+  /^(epoch|loss|lr|learning_rate|grad_norm|percentage|throughput|total_flos|best_metric)$|_(loss|perplexity|runtime|accuracy|f1|per_second|per_sec)$/;
 
 /** Keys whose value is undefined are left out. */
 export function pythonJson(value: Json, { indent, sortKeys = true }: PythonJsonOptions = {}): string {

@@ -28,9 +28,7 @@ export interface GoldenCase {
   readonly stable_rank_delta: number;
   readonly numeric_ranks: readonly [base: number, tuned: number, delta: number];
   readonly norms: Readonly<Record<"frobenius" | "base" | "max_abs" | "mean_abs" | "rms", number>>;
-  readonly amplification: Readonly<
-    Record<"r" | "factor" | "along_delta" | "along_base" | "random_expected", number>
-  >;
+  readonly amplification: Readonly<Record<"r" | "factor" | "along_delta" | "along_base" | "random_expected", number>>;
   readonly phi_right: Rows;
   readonly sides: Readonly<Record<Side, GoldenSide>>;
   readonly scaled: readonly { readonly index: number; readonly lambda: number; readonly W: readonly number[] }[];

@@ -93,20 +93,22 @@ describe("measures against NumPy", () => {
       for (const known of [baseSvd, undefined]) {
         const got = amplification(base, deltaSvd, want.r, 0, known);
         assert.equal(got.r, want.r);
-        // Along ΔW the projection cancels: its error is that of the vectors, times ‖W‖.
-        close([got.along_delta], [want.along_delta], 10 * VECTORS);
-        close([got.factor!], [want.factor], 1e-7 * want.factor);
+        // Directions of ΔW past a planted rank are those of rounding to four decimals: see below.
+        close([got.along_delta], [want.along_delta], 1e-6);
+        close([got.factor!], [want.factor], 1e-6 * want.factor);
         close([got.along_base, got.random_expected], [want.along_base, want.random_expected], VALUES);
       }
-      closeRows(subspaceSimilarity(baseSvd.right, deltaSvd.right), golden.phi_right, VECTORS);
+      // Past a planted rank σ of ΔW are those of rounding to four decimals, 10⁻⁵ of the first one.
+      closeRows(subspaceSimilarity(baseSvd.right, deltaSvd.right), golden.phi_right, 2e-6);
     });
 
     it(`${name}: W scaled along an intruder, and along its neighbour`, () => {
       const places = findIntruders({ base: baseSvd, tuned: tunedSvd }).found.map(({ rank }) => rank - 1);
       const [intruder, other] = golden.scaled;
-      if (places.length > 0) {
-        assert.equal(places[0], intruder!.index);
-        assert.equal(neighbour(places[0]!, places, tunedSvd.values.length), other!.index);
+      const [first] = places;
+      if (first !== undefined) {
+        assert.equal(first, intruder!.index);
+        assert.equal(neighbour(first, places, tunedSvd.values.length), other!.index);
       }
       for (const { index, lambda, W } of golden.scaled) {
         close(scaled(tuned, tunedSvd, [index], lambda).data, W, 10 * VECTORS);

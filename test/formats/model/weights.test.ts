@@ -71,7 +71,7 @@ suite("checkpoints of transformers", () => {
       assert.deepEqual(await hashesOn(device, golden.parameters), golden.hashes);
       assert.deepEqual(
         { ...loaded, ignored: loaded.ignored.toSorted() },
-        { mapped, inMemory, cached: 0, ignored, stored: new Map() },
+        { mapped, inMemory, cached: 0, ignored, missing: [], stored: new Map() },
       );
     });
   }

@@ -121,6 +121,25 @@ export function detectClassification(
   );
 }
 
+/** The columns of the texts alone, where classes are asked for. @throws DataError when it is not clear which are meant */
+export function classColumnsOf(records: readonly JsonRecord[], dataset: string): readonly string[] {
+  const table = new ColumnTable(records);
+  const texts = textColumns(table, LABELS);
+  if (texts.length === 1) return texts[0]!;
+  throw new DataError({
+    where: dataset,
+    what: texts.length === 0 ? "no column is known to be the text" : "more than one column may be the text",
+    got: `columns ${table.describe()}`,
+    hint: "--text-columns NAME (or two: NAME,NAME)",
+  });
+}
+
+/** The column of the class, if there is one. */
+export function labelColumnOf(records: readonly JsonRecord[]): string | undefined {
+  const table = new ColumnTable(records);
+  return LABELS.find((name) => table.has(name));
+}
+
 /** Two columns that are known as a pair win over one of them alone. */
 function textColumns(table: ColumnTable, labels: readonly string[]): (readonly string[])[] {
   const pairs = PAIRS.filter((pair) => pair.every((name) => table.isText(name)));

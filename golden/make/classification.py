@@ -1,0 +1,160 @@
+"""A classifier trained with transformers' Trainer and PEFT (task_type SEQ_CLS), and texts and pairs as tokenizers give them.
+
+Writes golden/classification/: the adapter that the run starts from (adapter/), the one that it ends with (trained/), run.json
+with the rows, the arguments, the log and what an evaluation of the result gives, and pairs.json with texts, pairs and their
+tokens under several limits. The base is golden/causal-lm/qwen2-tied. Versions as in golden/make/causal_lm.py.
+"""
+
+import json
+import pathlib
+
+import numpy
+import peft
+import tokenizers
+import torch
+import transformers
+from peft import LoraConfig, get_peft_model
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from torch.utils.data import SequentialSampler
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast, Trainer, TrainingArguments
+
+HERE = pathlib.Path(__file__).resolve().parent.parent
+BASE = HERE / "causal-lm" / "qwen2-tied"
+OUT = HERE / "classification"
+OUT.mkdir(exist_ok=True)
+CLASSES = 3
+torch.manual_seed(11)
+
+model = AutoModelForSequenceClassification.from_pretrained(BASE, dtype=torch.float32, num_labels=CLASSES)
+model.config.pad_token_id = 0
+vocab = model.config.vocab_size
+peft_model = get_peft_model(
+    model,
+    LoraConfig(r=4, lora_alpha=10, target_modules=["q_proj", "v_proj", "down_proj"], rank_pattern={"v_proj": 3}, task_type="SEQ_CLS"),
+)
+for name, parameter in peft_model.named_parameters():
+    if "lora_B" in name:
+        torch.nn.init.normal_(parameter, std=0.05)
+    if "score.modules_to_save" in name:
+        torch.nn.init.normal_(parameter, std=0.3)
+peft_model.save_pretrained(OUT / "adapter")
+
+
+def rows(count):
+    made = []
+    for i in range(count):
+        # 0 fills rows: transformers takes the last other token for the end of a text.
+        ids = torch.randint(1, vocab, (3 + (5 * i) % 8,)).tolist()
+        made.append({"inputIds": ids, "label": int(torch.randint(0, CLASSES, (1,)))})
+    return made
+
+
+train, evaluation = rows(8), rows(13)
+
+
+def collate(batch):
+    longest = max(len(row["inputIds"]) for row in batch)
+    pad = lambda values, filler: values + [filler] * (longest - len(values))
+    return {
+        "input_ids": torch.tensor([pad(row["inputIds"], 0) for row in batch]),
+        "attention_mask": torch.tensor([pad([1] * len(row["inputIds"]), 0) for row in batch]),
+        "labels": torch.tensor([row["label"] for row in batch]),
+    }
+
+
+class InOrder(Trainer):
+    def _get_train_sampler(self, *_args):
+        return SequentialSampler(self.train_dataset)
+
+
+def metrics(prediction):
+    said = numpy.argmax(prediction.predictions, axis=-1)
+    right = prediction.label_ids
+    f1 = []
+    for c in range(CLASSES):
+        hits = int(((said == c) & (right == c)).sum())
+        both = int((said == c).sum() + (right == c).sum())
+        if both > 0:
+            f1.append(2 * hits / both)
+    return {"accuracy": float((said == right).mean()), "f1": float(numpy.mean(f1))}
+
+
+# Without accumulation: transformers 5.23 adds the mean losses of a classifier's micro-batches up, and does not divide them.
+arguments = dict(
+    per_device_train_batch_size=4, per_device_eval_batch_size=5, learning_rate=0.02, weight_decay=0.1,
+    max_grad_norm=0.6, num_train_epochs=5, lr_scheduler_type="linear", warmup_steps=2, logging_steps=1, seed=7,
+)
+trainer = InOrder(
+    model=peft_model,
+    args=TrainingArguments(output_dir="/tmp/classification-golden", report_to="none", save_strategy="no", use_cpu=True, remove_unused_columns=False, label_names=["labels"], **arguments),
+    train_dataset=train,
+    eval_dataset=evaluation,
+    data_collator=collate,
+    compute_metrics=metrics,
+)
+before = trainer.evaluate()
+trainer.train()
+after = trainer.evaluate()
+logits = trainer.predict(evaluation).predictions
+peft_model.save_pretrained(OUT / "trained")
+log = [{key: row[key] for key in ("step", "epoch", "loss", "grad_norm", "learning_rate")} for row in trainer.state.log_history if "loss" in row]
+kept = lambda found: {key: found[key] for key in ("eval_loss", "eval_accuracy", "eval_f1")}
+versions = {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__, "tokenizers": tokenizers.__version__}
+(OUT / "run.json").write_text(
+    json.dumps(
+        {
+            "versions": versions, "arguments": arguments, "classes": CLASSES, "rows": train, "evaluation": evaluation, "log": log,
+            "before": kept(before), "after": kept(after), "logits": logits.astype(float).tolist(),
+        },
+        indent=1,
+    )
+    + "\n"
+)
+for name in ("adapter", "trained"):
+    (OUT / name / "README.md").unlink()
+    config = OUT / name / "adapter_config.json"
+    config.write_text(config.read_text().replace(f"{HERE.parent}/", ""))
+for row in log:
+    print(row)
+print(before, after)
+
+# Texts and pairs: a tokenizer with BERT's template, one with RoBERTa's, and one without any, as decoders have.
+WORDS = "a b c d e f g h one two three four five six seven eight . ?".split()
+TEMPLATES = {
+    "bert": dict(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special=["[CLS]", "[SEP]"]),
+    "roberta": dict(single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special=["<s>", "</s>"]),
+    "bos": dict(single="<s> $A", pair="<s> $A <s>:1 $B:1", special=["<s>"]),
+    "plain": None,
+}
+TEXTS = [
+    ["a b c", None],
+    ["a b c d e f g h", "one two"],
+    ["one two", "a b c d e f g h"],
+    ["a b c d e", "one two three four five"],
+    ["a a a a a a a", "a a a"],
+    ["one two three four five six seven eight . ?", None],
+    ["a b c d e f", "one two three four five six seven"],
+]
+files = {}
+for kind, template in TEMPLATES.items():
+    special = ["[PAD]", "[UNK]"] + (template["special"] if template else [])
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(special + WORDS)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(special)
+    if template is not None:
+        ids = [(token, tokenizer.token_to_id(token)) for token in template["special"]]
+        tokenizer.post_processor = processors.TemplateProcessing(single=template["single"], pair=template["pair"], special_tokens=ids)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
+    cases = []
+    for text, pair in TEXTS:
+        for limit in (4, 5, 6, 7, 8, 9, 11, 64):
+            try:
+                found = fast(text, pair, truncation="longest_first", max_length=limit, return_token_type_ids=True)
+            except Exception as error:  # a limit that leaves no room
+                print(kind, limit, error)
+                continue
+            cases.append({"text": text, "pair": pair, "limit": limit, "ids": found["input_ids"], "types": found["token_type_ids"]})
+    files[kind] = {"tokenizer": json.loads(tokenizer.to_str()), "cases": cases}
+(OUT / "pairs.json").write_text(json.dumps({"versions": versions, "files": files}) + "\n")
