@@ -81,5 +81,7 @@ export {
   type ClassificationOptions,
   SequenceClassificationModel,
 } from "./lm/classification-model.ts";
+export { AutoModelForMaskedLM, MaskedLMModel } from "./lm/masked-lm-model.ts";
+export { type PseudoLoss, pseudoLoss, type PseudoLossOptions } from "./lm/pseudo-loss.ts";
 export { classTokenAt, type ClassifyInput, type ClassifyOutput } from "./lm/forward-classes.ts";
 export { type Classified, type ClassifierInput, TextClassifier, type TextClassifierOptions } from "./lm/text-classifier.ts";

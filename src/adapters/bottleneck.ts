@@ -63,8 +63,10 @@ export interface BottleneckConfig {
 }
 
 /** Names that output projections have, by the end. */
-const BEHIND_ATTENTION = ["self_attn.o_proj", "attn.c_proj"];
+const BEHIND_ATTENTION = ["self_attn.o_proj", "attn.c_proj", "attention.output.dense"];
 const BEHIND_MLP = ["mlp.down_proj", "mlp.c_proj"];
+/** In encoders the name of the MLP's is that of the block, whose number goes before this; attention's ends alike. */
+const BEHIND_ENCODER_MLP = /\.\d+\.output\.dense$/;
 
 const [DOWN, DOWN_BIAS, UP, UP_BIAS] = [
   "adapter_down.weight",
@@ -118,7 +120,9 @@ function bottleneck({ name, source, about, behind, nonLinearity, initWeights }: 
     unmergeable: "what it adds is no linear function of the layer's input",
 
     defaultTargets(model) {
-      const names = behind.filter((end) => model.layers.some((layer) => layer.name.endsWith(`.${end}`)));
+      const ofEncoder = model.layers.map((layer) => layer.name).filter((layer) => BEHIND_ENCODER_MLP.test(layer));
+      const ends = behind.filter((end) => model.layers.some((layer) => layer.name.endsWith(`.${end}`)));
+      const names = [...ends, ...ofEncoder];
       if (names.length > 0) return names;
       throw new ConfigError({
         where: "target_modules",

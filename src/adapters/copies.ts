@@ -28,6 +28,8 @@ export interface AdaptableModel {
   readonly kvHeads?: number;
   readonly headDim?: number;
   readonly maxPositions?: number;
+  /** Which token of a text tells its class. Default: the model tells none. */
+  readonly classToken?: "first" | "last";
   /** Modules of a head that no pretrained checkpoint has: fresh adapters of language models train copies of them. Default: none. */
   readonly newModules?: readonly string[];
   /** Where it was loaded from, and its tokenizer is. Default: not known. */

@@ -31,11 +31,13 @@ export interface Ia3Config {
 
 /** PEFT's targets by `model_type`, the feed-forward ones last. */
 const DEFAULTS: Readonly<Record<string, { readonly targets: readonly string[]; readonly feedforward: string }>> = {
+  bert: { targets: ["key", "value", "output.dense"], feedforward: "output.dense" },
   gpt2: { targets: ["c_attn", "mlp.c_proj"], feedforward: "mlp.c_proj" },
   llama: { targets: ["k_proj", "v_proj", "down_proj"], feedforward: "down_proj" },
   mistral: { targets: ["k_proj", "v_proj", "down_proj"], feedforward: "down_proj" },
   qwen2: { targets: ["q_proj", "v_proj", "down_proj"], feedforward: "down_proj" },
   qwen3: { targets: ["q_proj", "v_proj", "down_proj"], feedforward: "down_proj" },
+  roberta: { targets: ["key", "value", "output.dense"], feedforward: "output.dense" },
 };
 
 export const ia3: Method<Ia3Config> = {

@@ -196,7 +196,10 @@ async function readBase(
 }
 
 /** The engine, opened when a matrix is too large for the interpreter, with the states that its graphs ask for. */
-function lazyEngine(states: Device): { get: (names: readonly string[]) => Promise<Device>; dispose: () => Promise<void> } {
+function lazyEngine(states: Device): {
+  get: (names: readonly string[]) => Promise<Device>;
+  dispose: () => Promise<void>;
+} {
   let opened: Promise<Device> | undefined;
   const there = new Set<string>();
   return {

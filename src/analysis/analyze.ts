@@ -69,7 +69,9 @@ export async function analyze(
   try {
     const skipped = [...opened.skipped];
     const partial =
-      options.partialPath === undefined ? undefined : await openPartialReport(options.partialPath, keyOf(opened, settings));
+      options.partialPath === undefined
+        ? undefined
+        : await openPartialReport(options.partialPath, keyOf(opened, settings));
     const total = opened.pairs.length;
     const found: (MatrixReport | undefined)[] = [];
     let done = 0;

@@ -76,7 +76,9 @@ function inferred(
   const products = [...sizes].flatMap((a) => [...sizes].map((b) => a * b));
   const candidates = [...new Set([...sizes, ...products])];
   const fitting = candidates.flatMap((outputs) =>
-    candidates.flatMap((inputs) => probe(module, outputs, inputs).filter((layer) => fits(method, config, layer, tensors))),
+    candidates.flatMap((inputs) =>
+      probe(module, outputs, inputs).filter((layer) => fits(method, config, layer, tensors)),
+    ),
   );
   const linear = fitting.filter(({ kind }) => kind === "linear");
   const found = linear.length > 0 ? linear : fitting;
@@ -114,5 +116,9 @@ function specsOf(method: Method<object>, config: object, layer: Layer) {
 
 function weightOf(layer: Layer): ParameterSpec {
   const { inFeatures, outFeatures, weight: name } = layer;
-  return { name, shape: layer.kind === "embedding" ? [inFeatures, outFeatures] : [outFeatures, inFeatures], init: zeros };
+  return {
+    name,
+    shape: layer.kind === "embedding" ? [inFeatures, outFeatures] : [outFeatures, inFeatures],
+    init: zeros,
+  };
 }

@@ -16,7 +16,16 @@ export interface CheckpointModel extends AdaptableModel {
 }
 
 /** Bodies of models that may or may not be named in front of their modules. */
-const PREFIXES = ["model.", "transformer.", "roberta.", "bert.", "base_model.", "gpt_neox.", "decoder.", "model.decoder."];
+const PREFIXES = [
+  "model.",
+  "transformer.",
+  "roberta.",
+  "bert.",
+  "base_model.",
+  "gpt_neox.",
+  "decoder.",
+  "model.decoder.",
+];
 const EMBEDDINGS = ["embed_tokens", "wte", "word_embeddings", "embed_in"];
 
 /**
@@ -55,8 +64,7 @@ function renaming(names: readonly string[], keys: readonly string[]): (name: str
     ...firsts.map((prefix) => (name: string) => (name.startsWith(prefix) ? name.slice(prefix.length) : name)),
     ...[...new Set(added)].map((prefix) => (name: string) => (name.startsWith(prefix) ? name : prefix + name)),
   ];
-  const fits = (rename: (name: string) => string) =>
-    names.filter((name) => modules.has(moduleOf(rename(name)))).length;
+  const fits = (rename: (name: string) => string) => names.filter((name) => modules.has(moduleOf(rename(name)))).length;
   return candidates.reduce((best, each) => (fits(each) > fits(best) ? each : best));
 }
 

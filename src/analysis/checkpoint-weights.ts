@@ -53,7 +53,12 @@ export async function openWeights(located: Located & { readonly kind: "model" | 
           const quantized = weights.get(tensor)?.weight.storage.name.toUpperCase();
           return [
             tensor,
-            { name: tensor, shape, dtype: quantized ?? dtype, isReadable: quantized !== undefined || isFloatDtype(dtype) },
+            {
+              name: tensor,
+              shape,
+              dtype: quantized ?? dtype,
+              isReadable: quantized !== undefined || isFloatDtype(dtype),
+            },
           ];
         }),
       ),

@@ -15,7 +15,8 @@ export type TensorKind =
   | "none";
 
 /** Last module of a name, such as `embed_tokens`, `wte`, `word_embeddings`. */
-const EMBEDDING = /(^|_)(wte|wpe|emb|embed|embeds|embeddings?)$|^embed_(tokens|positions|in)$|^(shared|relative_attention_bias)$/;
+const EMBEDDING =
+  /(^|_)(wte|wpe|emb|embed|embeds|embeddings?)$|^embed_(tokens|positions|in)$|^(shared|relative_attention_bias)$/;
 /** Whole modules: `output.dense` of BERT's blocks is no such layer. */
 const OUTPUT = /(^|\.)(lm_head|embed_out|lm_head\.decoder|predictions\.decoder)$|^output$/;
 /** Experts that are stored in one tensor: [experts, …, …] is no convolution. */

@@ -11,6 +11,7 @@ import type { LoadedPair, WeightPair } from "./weight-pairs.ts";
 
 /** First vectors of either side whose cosines are given one by one. */
 const CORNER = 10;
+const LARGER_CORNER = 32;
 /** Cells of a side of the picture of all cosines. */
 const GRID = 64;
 /** Up to this many, all vectors of ΔW cost little more than its values. */
@@ -107,6 +108,7 @@ export async function measurePair(
       norm_base: frobenius(base),
       amplification: amplification(base, delta, r, seed, before),
       similarity_top: corner(similar, CORNER),
+      similarity_corner: corner(similar, LARGER_CORNER),
       similarity: pooled(similar, GRID),
     },
   };

@@ -44,7 +44,12 @@ export async function repairedAdapter(call: RepairCall, opened: AdapterUpdates):
     const pair = byModule.get(weight.module);
     const scale = scaleOf(weight.module);
     const own = await ownFactors(opened, weight.module);
-    const kept = (r: number): NewFactors => ({ module: weight.module, factors: undefined, r, alpha: alphaOf(scale, r) });
+    const kept = (r: number): NewFactors => ({
+      module: weight.module,
+      factors: undefined,
+      r,
+      alpha: alphaOf(scale, r),
+    });
     const refactored = ({ values, left, right }: Svd, r: number): NewFactors => ({
       module: weight.module,
       factors: split({ values, left, right }, r, scale),
@@ -64,13 +69,19 @@ export async function repairedAdapter(call: RepairCall, opened: AdapterUpdates):
     let [error, rank] = [0, rankBefore ?? 0];
     if (!isScaled && own !== undefined) made.push(kept(own.r));
     else {
-      const changed = isScaled ? await updated(loaded, tuned, places, lambda, decomposer) : await svdOf(loaded.delta, decomposer);
+      const changed = isScaled
+        ? await updated(loaded, tuned, places, lambda, decomposer)
+        : await svdOf(loaded.delta, decomposer);
       rank = chosenRank(opened.method, options.rank, rankBefore, changed);
       error = truncationError(changed, rank);
       made.push(refactored(changed, rank));
       if (isScaled) {
         const W = Float64Array.from(loaded.base!.data);
-        const cut = { values: changed.values.subarray(0, rank), left: changed.left.slice(0, rank), right: changed.right.slice(0, rank) };
+        const cut = {
+          values: changed.values.subarray(0, rank),
+          left: changed.left.slice(0, rank),
+          right: changed.right.slice(0, rank),
+        };
         addProduct(W, { B: cut.left.map((u, i) => u.map((value) => value * cut.values[i]!)), A: cut.right });
         const again = await decomposer.svd({ ...loaded.base!, data: W }, settings.k + 1, { keep: false });
         after = among(again, known, pair, settings).count;
@@ -88,7 +99,8 @@ export async function repairedAdapter(call: RepairCall, opened: AdapterUpdates):
     });
     options.onProgress?.({ done: ++done, total: byModule.size });
   }
-  const warnings = opened.method === "lora" ? [] : [`the result is a plain LoRA: ${opened.method} is what it was made of`];
+  const warnings =
+    opened.method === "lora" ? [] : [`the result is a plain LoRA: ${opened.method} is what it was made of`];
   return { matrices, warnings, write: (dir) => writeAdapter(dir, call, opened, made, useRslora) };
 }
 
@@ -226,7 +238,8 @@ async function writeAdapter(
   const byModule = new Map(made.map((each) => [each.module, each]));
   const layers = adapter.targets.flatMap(({ layer }) => (byModule.has(layer.name) ? [layer] : []));
   const copies = new Map([...adapter.copies].filter(([, copy]) => copy.derived !== true));
-  const { targetModules, excludeModules, layersToTransform, layersPattern, modulesToSave, bias, ensureWeightTying } = adapter;
+  const { targetModules, excludeModules, layersToTransform, layersPattern, modulesToSave, bias, ensureWeightTying } =
+    adapter;
   const repaired = adapterOn(adapter.model, layers, lora, {
     name: adapter.name,
     config,

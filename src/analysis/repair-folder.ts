@@ -9,7 +9,8 @@ export const REPAIR_FILE = "repair.json";
 
 /** What an earlier repair consists of: an adapter. Whole models are checked by what writes them. */
 const ADAPTER = new Set([REPAIR_FILE, "adapter_config.json", "adapter_model.safetensors", "README.md"]);
-const MODEL = /^(config|generation_config|tokenizer\w*|special_tokens_map|added_tokens|vocab)\.json$|^model(-\d+-of-\d+)?\.safetensors(\.index\.json)?$|\.(txt|model|jinja)$/;
+const MODEL =
+  /^(config|generation_config|tokenizer\w*|special_tokens_map|added_tokens|vocab)\.json$|^model(-\d+-of-\d+)?\.safetensors(\.index\.json)?$|\.(txt|model|jinja)$/;
 
 /** @throws ConfigError unless the folder is new, empty, or an earlier repair */
 export async function checkRepairFolder(dir: string): Promise<void> {

@@ -42,7 +42,12 @@ export async function repairAdapter(base: string, tuned: string, options: Repair
     throw new ConfigError({ where: "lambda", what: "is not a number", got: lambda, expected: "0.7, for example" });
   }
   if (rank !== undefined && rank !== "exact" && !(Number.isSafeInteger(rank) && rank >= 1)) {
-    throw new ConfigError({ where: "rank", what: "is no rank", got: rank, expected: "a whole number from 1 on, or exact" });
+    throw new ConfigError({
+      where: "rank",
+      what: "is no rank",
+      got: rank,
+      expected: "a whole number from 1 on, or exact",
+    });
   }
   await checkRepairFolder(options.out);
   const pairs = await openPairs(base, tuned, options);

@@ -15,7 +15,8 @@ const OWN = new Set([REPORT_FILE, "index.html", "figures", "data"]);
  * @throws ConfigError if something else would be mixed with the report; FormatError if it cannot be made
  */
 export async function checkReportFolder(dir: string, also: readonly string[] = []): Promise<void> {
-  const refuse = (what: string) => new ConfigError({ where: dir, what, hint: "give another folder, or remove this one" });
+  const refuse = (what: string) =>
+    new ConfigError({ where: dir, what, hint: "give another folder, or remove this one" });
   let names: string[];
   try {
     await mkdir(dir, { recursive: true });
@@ -28,9 +29,12 @@ export async function checkReportFolder(dir: string, also: readonly string[] = [
   const others = names.filter((name) => !OWN.has(name) && !also.includes(name));
   if (others.length > 0) {
     const isEarlier = await isReport(join(dir, REPORT_FILE));
-    throw refuse(`${isEarlier ? "is an earlier report with other files in it" : "has files in it and is no earlier report"}: ${listed(others)}`);
+    throw refuse(
+      `${isEarlier ? "is an earlier report with other files in it" : "has files in it and is no earlier report"}: ${listed(others)}`,
+    );
   }
-  const isOurs = names.length === 0 || names.some((name) => also.includes(name)) || (await isReport(join(dir, REPORT_FILE)));
+  const isOurs =
+    names.length === 0 || names.some((name) => also.includes(name)) || (await isReport(join(dir, REPORT_FILE)));
   if (!isOurs) throw refuse("has files in it and is no earlier report");
 }
 

@@ -6,7 +6,8 @@
  * [in, out], are turned.
  */
 import { basename, resolve } from "node:path";
-import { ConfigError, DataError, listed, NumericError } from "../errors.ts";
+import { ConfigError, DataError, FormatError, listed, NumericError } from "../errors.ts";
+import { openLoralib } from "../formats/torch-pickle/index.ts";
 import { float32ToBfloat16, float32ToFloat16 } from "../half.ts";
 import { matchesGlob } from "../hub/glob.ts";
 import type { Columns } from "../linear-algebra/columns.ts";
@@ -78,7 +79,11 @@ const EPSILONS: Readonly<Record<string, number>> = { BF16: 2 ** -7, F16: 2 ** -1
  * @param tuned an adapter of the base, or a checkpoint
  * @throws ConfigError if nothing of the two fits together; DataError, FormatError if something is not what it should be
  */
-export async function openPairs(base: string | undefined, tuned: string, options: PairOptions = {}): Promise<WeightPairs> {
+export async function openPairs(
+  base: string | undefined,
+  tuned: string,
+  options: PairOptions = {},
+): Promise<WeightPairs> {
   const located = base === undefined ? undefined : await locateBase(base, options);
   const other = await locate(tuned, options);
   const opened = located === undefined ? undefined : await openWeights(located);
@@ -103,7 +108,7 @@ async function pairsOf(
     case "adapter":
       return adapterPairs(base, tuned, options);
     case "pickle":
-      throw new ConfigError({ where: tuned.name, what: "is a pickle, which is not read" });
+      return loralibPairs(base, tuned, options);
     default:
       if (base !== undefined) return checkpointPairs(base, tuned, options);
       throw new ConfigError({
@@ -114,12 +119,18 @@ async function pairsOf(
   }
 }
 
-async function locateBase(base: string, options: LocateOptions): Promise<Located & { readonly kind: "model" | "file" }> {
+async function locateBase(
+  base: string,
+  options: LocateOptions,
+): Promise<Located & { readonly kind: "model" | "file" }> {
   const located = await locate(base, options);
   if (located.kind === "model" || located.kind === "file") return located;
   throw new ConfigError({
     where: base,
-    what: located.kind === "adapter" ? "this is an adapter, and cannot be the base" : "this is a pickle, and cannot be the base",
+    what:
+      located.kind === "adapter"
+        ? "this is an adapter, and cannot be the base"
+        : "this is a pickle, and cannot be the base",
     hint: "the order is: lowrank analyze BASE ADAPTER",
   });
 }
@@ -165,7 +176,8 @@ async function checkpointPairs(
       pairs.push(checkpointPair(base, tuned, entry, other, turned.has(name)));
     }
     const given = new Set(names.values());
-    for (const name of tuned.tensors.keys()) if (!given.has(name)) skipped.push({ name, reason: "only the tuned one has it" });
+    for (const name of tuned.tensors.keys())
+      if (!given.has(name)) skipped.push({ name, reason: "only the tuned one has it" });
     if (misshapen.length > 0 && pairs.length === 0) {
       throw new ConfigError({
         where: tuned.name,
@@ -180,7 +192,9 @@ async function checkpointPairs(
       pairs,
       skipped,
       warnings: [
-        ...(misshapen.length > 0 ? [`${misshapen.length} weights have another shape, and are left out: ${listed(misshapen)}`] : []),
+        ...(misshapen.length > 0
+          ? [`${misshapen.length} weights have another shape, and are left out: ${listed(misshapen)}`]
+          : []),
         ...precisionWarnings(base, tuned, names),
       ],
       tunedWeights: tuned,
@@ -232,7 +246,9 @@ function isSameAtCoarser(a: Float32Array, b: Float32Array, dtypeA: string, dtype
   const round = coarser === "BF16" ? float32ToBfloat16 : coarser === "F16" ? float32ToFloat16 : undefined;
   if (round === undefined) return undefined;
   const [one, other] = [round(a), round(b)];
-  return one.every((bits, i) => bits === other[i]) ? `${UNCHANGED}: equal in ${coarser}, the coarser of the two types` : undefined;
+  return one.every((bits, i) => bits === other[i])
+    ? `${UNCHANGED}: equal in ${coarser}, the coarser of the two types`
+    : undefined;
 }
 
 function precisionWarnings(
@@ -243,7 +259,11 @@ function precisionWarnings(
   const counts = new Map<string, number>();
   for (const [name, own] of names) {
     const [a, b] = [base.tensors.get(name)!.dtype, tuned.tensors.get(own)!.dtype];
-    if (a !== b) counts.set(`${a} in the base and ${b} in the tuned one`, (counts.get(`${a} in the base and ${b} in the tuned one`) ?? 0) + 1);
+    if (a !== b)
+      counts.set(
+        `${a} in the base and ${b} in the tuned one`,
+        (counts.get(`${a} in the base and ${b} in the tuned one`) ?? 0) + 1,
+      );
   }
   return [...counts].map(
     ([types, count]) =>
@@ -314,6 +334,84 @@ async function adapterPairs(
     await adapter.close();
     throw error;
   }
+}
+
+/** A base, or none, and a file of loralib's. */
+async function loralibPairs(
+  base: CheckpointWeights | undefined,
+  located: Located & { readonly kind: "pickle" },
+  options: PairOptions,
+): Promise<WeightPairs> {
+  const { alpha, filter, signal } = options;
+  const { layers, others } = await openLoralib(located.path, alpha === undefined ? {} : { alpha });
+  const wanted = new Map(layers.map((layer) => [`${layer.name}.weight`, layer]));
+  const names = base === undefined ? undefined : alignNames(wanted.keys(), base.tensors.keys());
+  const skipped = others.map((name) => ({ name, reason: "no pair of lora_A and lora_B" }));
+  const missing = [...wanted.keys()].filter((weight) => names?.has(weight) === false);
+  if (base !== undefined && missing.length > 0) {
+    throw new ConfigError({
+      where: base.name,
+      what: `has no such weights, which ${located.name} is on: ${listed(missing)}`,
+      hint: "is this the model that the adapter was made for?",
+    });
+  }
+  const pairs = [...wanted].flatMap(([weight, { name: module, shape, scaling, A, B }]): WeightPair[] => {
+    const name = names?.get(weight) ?? weight;
+    if (filter !== undefined && !isNamed(name, filter)) return [];
+    const stored = base?.tensors.get(name)?.shape;
+    if (stored !== undefined && stored.join() !== shape.join()) {
+      throw new FormatError({
+        where: located.path,
+        what: `${module}: the update does not fit the weight of the base`,
+        got: `[${shape.join(", ")}]`,
+        expected: `[${stored.join(", ")}]`,
+      });
+    }
+    return [
+      {
+        name,
+        module,
+        shape,
+        rounding: 0,
+        async load() {
+          const delta: FactoredUpdate = { kind: "factors", B: columnsOf(B, scaling), A: rowsOf(A) };
+          requireFiniteUpdate(delta, located.name, module);
+          const values = base === undefined ? undefined : await base.read(name);
+          if (values !== undefined) requireFinite(values, base!.name, name);
+          return loadedPair(values === undefined ? undefined : asMatrix(values, shape), delta);
+        },
+      },
+    ];
+  });
+  if (pairs.length === 0) throw nothingAdapted(located.name, skipped, options);
+  return {
+    base: base === undefined ? null : await originOf(base, signal),
+    tuned: {
+      name: located.name,
+      kind: "adapter",
+      method: "lora",
+      r: layers[0]!.r,
+      ...(alpha === undefined ? {} : { alpha }),
+      content_hash: await hashOf([located.path], signal),
+    },
+    pairs,
+    skipped,
+    warnings:
+      alpha === undefined
+        ? ["a file of loralib does not say alpha: the update is taken as B A, with a scale of 1 (--alpha sets another)"]
+        : [],
+    close: async () => base?.close(),
+  };
+}
+
+function rowsOf({ rows, columns, data }: Matrix): Float64Array[] {
+  return Array.from({ length: rows }, (_, i) => Float64Array.from(data.subarray(i * columns, (i + 1) * columns)));
+}
+
+function columnsOf({ rows, columns, data }: Matrix, scale: number): Float64Array[] {
+  return Array.from({ length: columns }, (_, j) =>
+    Float64Array.from({ length: rows }, (_row, i) => scale * data[i * columns + j]!),
+  );
 }
 
 function loadedPair(base: Matrix | undefined, delta: Matrix | FactoredUpdate): LoadedPair {
@@ -411,7 +509,9 @@ function otherBase(base: CheckpointWeights | undefined, { baseModelNameOrPath: s
   const last = (name: string) => basename(resolve(name)).toLowerCase();
   const isSnapshot = /^[0-9a-f]{40}$/.test(last(base.dir ?? base.name));
   if (isSnapshot || last(said) === last(base.name)) return [];
-  return [`the adapter says that it is for "${said}", and is looked at on "${base.name}": on another base the numbers mean nothing`];
+  return [
+    `the adapter says that it is for "${said}", and is looked at on "${base.name}": on another base the numbers mean nothing`,
+  ];
 }
 
 function nothingInCommon(base: CheckpointWeights, tuned: CheckpointWeights): ConfigError {
@@ -437,17 +537,27 @@ function nothingToCompare(
       where: "--filter",
       what: `no weight of ${matrices} is called so`,
       got: filter,
-      expected: `such as ${some.slice(0, 3).map(({ name }) => name).join(", ")}`,
+      expected: `such as ${some
+        .slice(0, 3)
+        .map(({ name }) => name)
+        .join(", ")}`,
     });
   }
   const reasons = [...new Set(skipped.map(({ name, reason }) => `${name}: ${reason}`))];
   return new DataError({ where: base.name, what: `there is no matrix to compare: ${listed(reasons)}` });
 }
 
-function nothingAdapted(name: string, skipped: readonly { name: string; reason: string }[], { filter }: PairOptions): ConfigError {
+function nothingAdapted(
+  name: string,
+  skipped: readonly { name: string; reason: string }[],
+  { filter }: PairOptions,
+): ConfigError {
   return new ConfigError({
     where: filter === undefined ? name : "--filter",
-    what: filter === undefined ? "the adapter changes no weight that is looked at" : "no weight that the adapter changes is called so",
+    what:
+      filter === undefined
+        ? "the adapter changes no weight that is looked at"
+        : "no weight that the adapter changes is called so",
     got: filter ?? listed(skipped.map(({ name: own, reason }) => `${own}: ${reason}`)),
   });
 }

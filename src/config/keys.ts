@@ -4,6 +4,7 @@
  * and docs/configuration.md come from here.
  */
 import type { Key, Status } from "./key.ts";
+import { ANALYSIS } from "./keys/analysis.ts";
 import { DATA } from "./keys/data.ts";
 import { ELSEWHERE } from "./keys/elsewhere.ts";
 import { EXPORT } from "./keys/export.ts";
@@ -20,7 +21,7 @@ export const SECTIONS = {
   model: MODEL,
   method: { ...FINETUNING, ...OPTIMIZERS },
   dataset: DATA,
-  train: { ...TRAINING, ...TRAINING_OTHER, ...RUN },
+  train: { ...TRAINING, ...TRAINING_OTHER, ...RUN, ...ANALYSIS },
   generation: GENERATION,
   export: EXPORT,
   elsewhere: ELSEWHERE,

@@ -71,8 +71,21 @@ export function checkTogether(settings: Settings, context: RuleContext): Found {
   if (verb === "train" || verb === "trainer") {
     if (!hasEvalData) checkNoEvalData(settings, verb, given, report);
     checkRun(settings, verb, given, report, note);
+    checkAnalysis(settings, report);
   }
   return { problems, notes };
+}
+
+function checkAnalysis({ analysisSteps, analysisTexts, stage }: Settings, report: Report): void {
+  if (analysisTexts === null) return;
+  if (analysisSteps === null) {
+    report("analysis_texts", "nothing looks at them without analysis_steps", { hint: "add `analysis_steps: 0.1`" });
+  }
+  if (stage === "cls") {
+    report("analysis_texts", "their loss is that of predicting tokens, and a model of classes predicts none", {
+      hint: "remove it: intruders, ranks and overlaps are measured without",
+    });
+  }
 }
 
 function checkRequired(settings: Settings, verb: Verb, report: Report): void {

@@ -41,6 +41,11 @@ export function job<S, R>(kind: JobKind<S, R>, settings: S): Job<S, R> {
 export interface JobContext {
   /** Files that it may keep for jobs that need it: an empty folder, which is moved to its place when the job is done. */
   readonly folder: string;
+  /**
+   * A folder, to be made by whoever writes, in which a long job keeps what it needs to go on: there again after an interruption, of
+   * the same job and code, and removed when the job is done.
+   */
+  readonly state: string;
   /** Result, and folder, of a job that it {@link JobKind.needs}. */
   done<S, R>(needed: Job<S, R>): { readonly result: R; readonly folder: string };
   readonly signal: AbortSignal | undefined;

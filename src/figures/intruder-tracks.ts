@@ -17,12 +17,21 @@ export interface IntruderTrack {
   }[];
 }
 
+/** Their charts, in this order; the last one is missing where no track has two checkpoints. */
+export const TRACK_CHARTS = ["sigma", "rank", "rotation"] as const;
+
 /**
+ * All three in one picture.
  * @param texts the height is that of one of the three
  * @returns the text of an SVG file
  * @throws ConfigError if there is no track
  */
 export function intruderTracksSvg(tracks: readonly IntruderTrack[], texts: ChartTexts): string {
+  return panelsSvg(intruderTrackCharts(tracks, texts), 1);
+}
+
+/** As {@link intruderTracksSvg}, a picture each: see {@link TRACK_CHARTS}. */
+export function intruderTrackCharts(tracks: readonly IntruderTrack[], texts: ChartTexts): string[] {
   const { title, subtitle, note, width = CHART_WIDTH, height = 280 } = texts;
   const steps = tracks.flatMap(({ points }) => points.map(({ step }) => step));
   const x: Axis = {
@@ -46,29 +55,26 @@ export function intruderTracksSvg(tracks: readonly IntruderTrack[], texts: Chart
     return isEmpty ? [] : [xyChartSvg(series, { title: heading, width, height, x, y, ...more })];
   };
   const ranks = tracks.flatMap(({ points }) => points.map(({ rank }) => rank));
-  return panelsSvg(
-    [
-      ...chart(title, { label: "singular value σ" }, ({ sigma }) => sigma, subtitle === undefined ? {} : { subtitle }),
-      ...chart(
-        "Rank",
-        {
-          label: "rank (1 = largest σ)",
-          reversed: true,
-          ticks: rankTicks(Math.max(...ranks)),
-          from: 0.5,
-          to: Math.max(...ranks) + 0.5,
-        },
-        ({ rank }) => rank,
-      ),
-      ...chart(
-        "Rotation",
-        { label: "|cosine| with the checkpoint before", from: 0, to: 1.02 },
-        ({ sameAsBefore }) => sameAsBefore,
-        note === undefined ? {} : { note },
-      ),
-    ],
-    1,
-  );
+  return [
+    ...chart(title, { label: "singular value σ" }, ({ sigma }) => sigma, subtitle === undefined ? {} : { subtitle }),
+    ...chart(
+      "Rank",
+      {
+        label: "rank (1 = largest σ)",
+        reversed: true,
+        ticks: rankTicks(Math.max(...ranks)),
+        from: 0.5,
+        to: Math.max(...ranks) + 0.5,
+      },
+      ({ rank }) => rank,
+    ),
+    ...chart(
+      "Rotation",
+      { label: "|cosine| with the checkpoint before", from: 0, to: 1.02 },
+      ({ sameAsBefore }) => sameAsBefore,
+      note === undefined ? {} : { note },
+    ),
+  ];
 }
 
 /** 1, and at most five more at equal distances. */

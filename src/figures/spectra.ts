@@ -4,7 +4,7 @@ import { type PointSeries, xyChartSvg } from "./xy-chart.ts";
 
 export interface Spectrum {
   readonly name: string;
-  /** In descending order. Zeros are not drawn. */
+  /** In descending order. Values that are only rounding are not drawn: those below 10⁻⁷ of the largest of all. */
   readonly sigma: ArrayLike<number>;
   /** Ranks of values that are marked by circles, from 1. */
   readonly marked?: readonly number[];
@@ -12,15 +12,19 @@ export interface Spectrum {
   readonly dashed?: boolean;
 }
 
+/** Of float32, in which most weights are. */
+const ROUNDING = 1e-7;
 /** Vertices of a line; with more of them it looks the same. */
 const MAX_VERTICES = 240;
 
 /** @returns the text of an SVG file @throws ConfigError if there is no value above 0 */
 export function spectraSvg(spectra: readonly Spectrum[], texts: ChartTexts & { readonly markedName?: string }): string {
+  const floor = ROUNDING * Math.max(...spectra.flatMap(({ sigma }) => (sigma.length === 0 ? [] : [sigma[0]!])));
   const longest = Math.max(...spectra.map(({ sigma }) => sigma.length));
   const lines = spectra.map(({ name, sigma, dashed = false }): PointSeries => {
     const points = ranksShown(sigma.length).map((rank) => ({ x: rank, y: sigma[rank - 1]! }));
-    return { name, joined: true, dots: sigma.length <= 24, dashed, points };
+    const drawn = points.filter((point) => point.y > floor);
+    return { name, joined: true, dots: drawn.length <= 24, dashed, points: drawn };
   });
   const marked = spectra.flatMap(({ sigma, marked: ranks = [] }) =>
     ranks.map((rank) => ({ x: rank, y: sigma[rank - 1] ?? NaN, label: String(rank) })),

@@ -5,6 +5,8 @@
  * (Hestenes 1958; Golub and Van Loan, Matrix Computations, §8.6.3).
  */
 
+import { multiplied, product, rowsOf, rowVectors, turned, type View, viewOf } from "./product.ts";
+
 /** Columns of equal length. */
 export type Columns = readonly Float64Array[];
 
@@ -14,27 +16,65 @@ export const DEPENDENT = 1e-13;
 const ORTHOGONAL = 1e-15;
 const MAX_SWEEPS = 60;
 
+/** Columns that are made orthogonal to each other one by one; to those before, all at once. */
+const BLOCK = 8;
+
 /** M = Q R: columns of Q are orthonormal, or zero where M's depend on those before; R by columns. */
 export function qr(columns: Columns): { Q: Columns; R: Columns } {
-  const Q: Float64Array[] = [];
-  const R: Float64Array[] = [];
-  for (const [j, column] of columns.entries()) {
-    const rest = Float64Array.from(column);
+  const count = columns.length;
+  const length = columns[0]?.length ?? 0;
+  // Columns of Q as rows; those of the block are what is left of M's.
+  const rows = rowsOf(columns).data;
+  const R = columns.map(() => new Float64Array(count));
+  for (let first = 0; first < count; first += BLOCK) {
+    const size = Math.min(BLOCK, count - first);
+    const block = Array.from({ length: size }, (_, j) => rows.subarray((first + j) * length, (first + j + 1) * length));
+    const sizes = block.map(norm);
+    // B = Q₀ C + Q₁ R₁, and once more: Q₁ = Q₀ D + Q₂ R₂, so that B = Q₀ (C + D R₁) + Q₂ R₂ R₁.
+    const C = takeOut(rows, length, first, size);
+    const R1 = gramSchmidt(block, sizes);
+    const D = first === 0 ? [] : takeOut(rows, length, first, size);
+    const R2 = first === 0 ? undefined : gramSchmidt(block);
+    for (const [j, weights] of R1.entries()) {
+      const column = R[first + j]!;
+      if (first > 0) column.set(C[j]!);
+      for (const [i, along] of D.entries()) subtract(column, along, -weights[i]!);
+      column.set(R2 === undefined ? weights : combine(R2, weights), first);
+    }
+  }
+  return { Q: columns.map((_, j) => rows.slice(j * length, (j + 1) * length)), R };
+}
+
+/** Takes from rows `first` and more what they have of the rows before, which are orthonormal. @returns how much that was */
+function takeOut(data: Float64Array, length: number, first: number, size: number): Float64Array[] {
+  if (first === 0) return [];
+  const before: View = { data, rows: first, columns: length, rowStride: length, columnStride: 1 };
+  const along = multiplied({ ...before, offset: first * length, rows: size }, turned(before));
+  product(viewOf(along), before, { data, offset: first * length, rowStride: length, add: -1 });
+  return rowVectors(along);
+}
+
+/**
+ * Makes columns orthonormal, or zero.
+ * @param sizes what is left of a column is compared with; default: their norms
+ * @returns R, by columns
+ */
+function gramSchmidt(columns: Columns, sizes: readonly number[] = columns.map(norm)): Columns {
+  return columns.map((column, j) => {
     const coefficients = new Float64Array(columns.length);
     for (let pass = 0; pass < 2; pass++) {
       for (let i = 0; i < j; i++) {
-        const along = dot(Q[i]!, rest);
+        const along = dot(columns[i]!, column);
         coefficients[i]! += along;
-        subtract(rest, Q[i]!, along);
+        subtract(column, columns[i]!, along);
       }
     }
-    const length = norm(rest);
-    const isNew = length > DEPENDENT * norm(column);
+    const length = norm(column);
+    const isNew = length > DEPENDENT * sizes[j]!;
     coefficients[j] = isNew ? length : 0;
-    Q.push(isNew ? rest.map((value) => value / length) : new Float64Array(rest.length));
-    R.push(coefficients);
-  }
-  return { Q, R };
+    for (let i = 0; i < column.length; i++) column[i] = isNew ? column[i]! / length : 0;
+    return coefficients;
+  });
 }
 
 /** Singular values in descending order, U Σ and V by columns. */
@@ -83,7 +123,7 @@ export function combine(columns: Columns, weights: Float64Array): Float64Array {
 /** from −= factor · column */
 export function subtract(from: Float64Array, column: Float64Array, factor: number): void {
   if (factor === 0) return;
-  for (let i = 0; i < from.length; i++) from[i]! -= factor * column[i]!;
+  for (let i = 0; i < column.length; i++) from[i]! -= factor * column[i]!;
 }
 
 export function dot(x: Float64Array, y: Float64Array): number {

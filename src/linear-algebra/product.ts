@@ -198,7 +198,33 @@ export function rowsOf(vectors: Columns): Matrix & { readonly data: Float64Array
   return { rows: vectors.length, columns, data };
 }
 
-function multiplied(A: View, B: View): Matrix & { readonly data: Float64Array } {
+/** A x for each x. */
+export function timesEach(A: View, xs: Columns): Float64Array[] {
+  const rows = rowsOf(xs);
+  return rowVectors(multiplied(viewOf(rows), turned(A)));
+}
+
+/** Σᵢ weightsᵢ columnsᵢ for each vector of weights. */
+export function combinations(columns: Columns, weights: Columns): Float64Array[] {
+  return rowVectors(multiplied(viewOf(rowsOf(weights)), viewOf(rowsOf(columns))));
+}
+
+/** The rows of a matrix, an array each. */
+export function rowVectors({ rows, columns, data }: Matrix): Float64Array[] {
+  return Array.from({ length: rows }, (_, i) => new Float64Array(data.subarray(i * columns, (i + 1) * columns)));
+}
+
+/** The columns of a matrix, an array each. */
+export function columnVectors({ rows, columns, data }: Matrix): Float64Array[] {
+  return Array.from({ length: columns }, (_, j) => {
+    const column = new Float64Array(rows);
+    for (let i = 0, at = j; i < rows; i++, at += columns) column[i] = data[at]!;
+    return column;
+  });
+}
+
+/** A B */
+export function multiplied(A: View, B: View): Matrix & { readonly data: Float64Array } {
   if (A.columns !== B.rows) {
     throw new ShapeError({
       what: "these matrices cannot be multiplied",

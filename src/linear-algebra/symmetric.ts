@@ -30,46 +30,66 @@ const INVERSE_STEPS = 3;
 /** Up to this part of all, each vector by itself takes less time than all by divide and conquer. */
 const FEW = 1 / 8;
 
+/** All eigenvalues, and vectors for those who ask. */
+export interface LazyEigen {
+  /** In descending order. */
+  readonly values: Float64Array;
+  /** Of the largest values, as rows: [count, n]. */
+  vectors(count: number): Float64Array;
+  /** Of the smallest values, of a few; the smallest first. */
+  smallest(count: number): Float64Array;
+}
+
+/** @param matrix [n, n] row-major; only the lower triangle is read */
+export function symmetricEigen(matrix: Float64Array, n: number): LazyEigen {
+  const { diagonal, beside, reflections } = tridiagonal(matrix, n);
+  const values = Float64Array.from(diagonal);
+  qlValues(values, beside);
+  values.sort().reverse();
+  return {
+    values,
+    vectors(count) {
+      const rows = count <= n * FEW ? fewVectors(diagonal, beside, count) : manyVectors(diagonal, beside, count);
+      reflectBack(rows, count, n, reflections);
+      return rows;
+    },
+    smallest(count) {
+      // The largest ones of −T.
+      const negative = (array: Float64Array) => array.map((value) => -value);
+      const rows = fewVectors(negative(diagonal), negative(beside), count);
+      reflectBack(rows, count, n, reflections);
+      return rows;
+    },
+  };
+}
+
 /**
  * @param matrix [n, n] row-major; only the lower triangle is read
  * @param count how many of the largest; default: all
- * @param vectors whether vectors are wanted; default: true
  */
-export function largestEigen(
-  matrix: Float64Array,
-  n: number,
-  { count = n, vectors = true }: { readonly count?: number; readonly vectors?: boolean } = {},
-): Eigen {
+export function largestEigen(matrix: Float64Array, n: number, { count = n }: { readonly count?: number } = {}): Eigen {
   const wanted = Math.min(count, n);
-  const { diagonal, beside, reflections } = tridiagonal(matrix, n);
-  if (!vectors) {
-    qlValues(diagonal, beside);
-    return { values: diagonal.sort().reverse().slice(0, wanted), vectors: [] };
-  }
-  const { values, rows } =
-    wanted <= n * FEW ? fewVectors(diagonal, beside, wanted) : manyVectors(diagonal, beside, wanted);
-  reflectBack(rows, wanted, n, reflections);
-  return { values, vectors: Array.from(values, (_, i) => rows.slice(i * n, (i + 1) * n)) };
+  const { values, vectors } = symmetricEigen(matrix, n);
+  const rows = vectors(wanted);
+  return {
+    values: values.slice(0, wanted),
+    vectors: Array.from({ length: wanted }, (_, i) => rows.slice(i * n, (i + 1) * n)),
+  };
 }
 
-interface Found {
-  readonly values: Float64Array;
-  /** Of the vectors: [values, n]. */
-  readonly rows: Float64Array;
+function fewVectors(diagonal: Float64Array, beside: Float64Array, count: number): Float64Array {
+  return rowsOf(tridiagonalVectors(diagonal, beside, largestValues(diagonal, beside, count))).data;
 }
 
-function fewVectors(diagonal: Float64Array, beside: Float64Array, count: number): Found {
-  const values = largestValues(diagonal, beside, count);
-  return { values, rows: rowsOf(tridiagonalVectors(diagonal, beside, values)).data };
-}
-
-function manyVectors(diagonal: Float64Array, beside: Float64Array, count: number): Found {
+function manyVectors(diagonal: Float64Array, beside: Float64Array, count: number): Float64Array {
   const n = diagonal.length;
-  const { values, vectors, order } = divideAndConquer(diagonal, beside);
-  const largest = order.slice(n - count).reverse();
+  const { vectors, order } = divideAndConquer(diagonal, beside);
   const rows = new Float64Array(count * n);
-  for (const [i, from] of largest.entries()) rows.set(vectors.subarray(from * n, (from + 1) * n), i * n);
-  return { values: Float64Array.from(largest, (i) => values[i]!), rows };
+  for (let i = 0; i < count; i++) {
+    const from = order[n - 1 - i]! * n;
+    rows.set(vectors.subarray(from, from + n), i * n);
+  }
+  return rows;
 }
 
 /** By Gershgorin no eigenvalue is larger in magnitude. */

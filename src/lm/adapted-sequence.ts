@@ -18,15 +18,19 @@ export interface VirtualTokens {
   readonly count: number;
   /** Their outputs mean something: the last one predicts the first token. */
   readonly predict: boolean;
+  /** The first of them tells the class of a text, where the first token does otherwise: as in PEFT, it is the first place. */
+  readonly tellsClass?: true;
 }
 
 export const NO_VIRTUAL: VirtualTokens = { count: 0, predict: false };
 
 /** @param adapters those that are on; at most one of them has virtual tokens */
 export function virtualTokens(adapters: readonly Adapter[]): VirtualTokens {
-  for (const { method, config } of adapters) {
+  for (const { method, config, model } of adapters) {
     const count = method.virtualTokens?.(config) ?? 0;
-    if (count > 0) return { count, predict: method.virtualPredict === true };
+    if (count === 0) continue;
+    const predict = method.virtualPredict === true;
+    return { count, predict, ...(predict && model.classToken === "first" ? { tellsClass: true } : {}) };
   }
   return NO_VIRTUAL;
 }

@@ -63,7 +63,11 @@ export class SequenceClassificationModel extends PretrainedModel<ClassifyInput, 
       ...(randomSeed === undefined ? {} : { headSeed: randomSeed }),
       taskOf: (config) => ({ kind: "classification", classes: classNames(config, settings).length }),
     });
-    return new SequenceClassificationModel(parts, classNames(parts.config, settings), padTokenId ?? padOf(parts.config));
+    return new SequenceClassificationModel(
+      parts,
+      classNames(parts.config, settings),
+      padTokenId ?? padOf(parts.config),
+    );
   }
 
   get adapterTask(): { taskType: string } {

@@ -20,8 +20,10 @@ import type { ParameterSpec } from "../nn/module.ts";
 import type { RopeStretch } from "../models/stretch-positions.ts";
 import { ortDevice } from "../runtime/node/device-node.ts";
 import type { Device } from "../runtime/runtime.ts";
-import { AutoModelForCausalLM, type CausalLMModel } from "./causal-lm-model.ts";
+import { AutoModelForCausalLM } from "./causal-lm-model.ts";
+import { AutoModelForSequenceClassification } from "./classification-model.ts";
 import { CHECK_PROMPTS, type CheckPrompt, drawnPrompts, encodePrompts } from "./check-prompts.ts";
+import { type ExportedClasses, exportedClasses } from "./export-classes.ts";
 import { type ExportedText, exportedText } from "./export-text.ts";
 import { commitOf, identityOf, modelFiles } from "./file-identity.ts";
 import { LanguageModel } from "./language-model.ts";
@@ -46,8 +48,10 @@ import {
   wireTexts,
 } from "./merge-report.ts";
 import { chosenStorage, type StorageSettings } from "./quantization.ts";
-import { type HubOptions, hubOptions } from "./pretrained-model.ts";
+import { type FromPretrainedOptions, type HubOptions, hubOptions, type PretrainedModel } from "./pretrained-model.ts";
 import { readModel } from "./read-model.ts";
+import { CAUSAL, type Task } from "../models/text-model.ts";
+import { classTokenAt } from "./forward-classes.ts";
 import { AGAINST, type Against, storageCost, type StorageCost, type StorageReport } from "./storage-cost.ts";
 import { compareOperators, isSameList, type NotingDevice, noteGraphs, operatorsOf } from "./operators.ts";
 
@@ -128,12 +132,17 @@ export async function exportModel(options: ExportOptions): Promise<ExportResult>
   for (const folder of [out, unchecked, failed])
     await checkFree(folder, { tensors: [], config: {}, copyFrom: [baseDir] });
 
-  const source = await openSource(baseDir, options);
+  const classes = await exportedClasses(baseDir, adapterDirs);
+  const source = await openSource(baseDir, options, classes);
   const { base, device } = source;
   try {
     const dtype = options.dtype ?? source.dtype ?? "float32";
     const tokenizer = await tokenizerOf(base);
-    const text = await exportedText(tokenizer, adapterDirs, options.template);
+    // A classifier reads texts as they are.
+    const text: ExportedText =
+      classes === undefined
+        ? await exportedText(tokenizer, adapterDirs, options.template)
+        : { origin: "none", files: {}, notes: [] };
     const prompts = check ? await checkPrompts(base, tokenizer, text, options) : [];
     if (check) await logitsOf({ language: base.language, adapters: [] }, prompts[0]!.ids);
     const baseOperators = device.graphs.flatMap((graph) => operatorsOf(graph, device.kind));
@@ -150,6 +159,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportResult>
         dtype,
         parameters: merged.parameters.reduce((sum, spec) => sum + elements(spec), 0),
         chat_template: text.origin,
+        ...(classes === undefined ? {} : { labels: classes.labels }),
         notes: text.notes,
       },
       ...(source.storage === undefined ? {} : { storage: source.storage }),
@@ -162,6 +172,7 @@ export async function exportModel(options: ExportOptions): Promise<ExportResult>
           base,
           {
             ...written,
+            classes,
             loaded: loaded.adapters,
             prompts,
             baseOperators,
@@ -187,10 +198,10 @@ export async function exportModel(options: ExportOptions): Promise<ExportResult>
 /** What is merged into, and what was trained. */
 interface Source {
   /** With float32 weights: what the adapters are merged into. */
-  readonly base: CausalLMModel;
+  readonly base: PretrainedModel;
   readonly device: NotingDevice;
   /** The model that the report names. */
-  readonly identified: CausalLMModel;
+  readonly identified: PretrainedModel;
   readonly dtype: WeightDtype | undefined;
   /** How the weights were stored in training; undefined: as float32. */
   readonly storage: StorageReport | undefined;
@@ -199,7 +210,11 @@ interface Source {
 }
 
 /** @throws ConfigError if the checkpoint has no original weights, and these are asked for */
-async function openSource(baseDir: string, options: ExportOptions): Promise<Source> {
+async function openSource(
+  baseDir: string,
+  options: ExportOptions,
+  classes: ExportedClasses | undefined,
+): Promise<Source> {
   const { against = "dequantised", threads, signal, storage, doubleQuantization, quantizationConfig } = options;
   const engine = () => ortDevice(threads === undefined ? {} : { threads });
   const loading = {
@@ -215,10 +230,10 @@ async function openSource(baseDir: string, options: ExportOptions): Promise<Sour
   const load = async (dir: string, settings: StorageSettings = {}) => {
     const on = await engine();
     opened.push(on);
-    return AutoModelForCausalLM.fromPretrained(dir, { device: on, ...loading, ...settings });
+    return loadFor(classes, dir, { device: on, ...loading, ...settings });
   };
   /** The values that a storage stands for, as a model of its own beside the one that is to be written. */
-  const decodedFolder = async (model: CausalLMModel) => {
+  const decodedFolder = async (model: PretrainedModel) => {
     const out = resolve(options.out);
     const dir = await mkdtemp(join(dirname(out), `.${basename(out)}.dequantised.`));
     opened.push({ dispose: () => rm(dir, { recursive: true, force: true }) });
@@ -233,7 +248,7 @@ async function openSource(baseDir: string, options: ExportOptions): Promise<Sour
     };
     const isQuantized = (await readModel(baseDir)).config.has("quantization_config");
     if (chosenStorage(settings) === undefined && !isQuantized) {
-      const base = await AutoModelForCausalLM.fromPretrained(baseDir, { device, ...loading });
+      const base = await loadFor(classes, baseDir, { device, ...loading });
       const none = { storage: undefined, costs: async () => undefined };
       return { base, device, identified: base, dtype: base.config.dtype, ...none, dispose };
     }
@@ -248,7 +263,7 @@ async function openSource(baseDir: string, options: ExportOptions): Promise<Sour
       });
     }
     const baseFolder = against === "original" ? baseDir : await decodedFolder(trained);
-    const base = await AutoModelForCausalLM.fromPretrained(baseFolder, { device, ...loading });
+    const base = await loadFor(classes, baseFolder, { device, ...loading });
     const [first] = weights;
     const report: StorageReport = {
       name: first!.storage.name,
@@ -257,7 +272,7 @@ async function openSource(baseDir: string, options: ExportOptions): Promise<Sour
       against,
     };
     const costs = async (texts: readonly CheckText[], adapterDirs: readonly string[]): Promise<StorageReport> => {
-      const withAdapters = async (model: CausalLMModel) => {
+      const withAdapters = async (model: PretrainedModel) => {
         const { adapters } = await loadAdapters(model, adapterDirs);
         return { language: model.language, adapters: adapters.map(({ name }) => name) };
       };
@@ -280,6 +295,16 @@ async function openSource(baseDir: string, options: ExportOptions): Promise<Sour
   }
 }
 
+/** @param classes undefined: the model goes on with texts */
+function loadFor(
+  classes: ExportedClasses | undefined,
+  dir: string,
+  options: Omit<FromPretrainedOptions, "randomSeed">,
+): Promise<PretrainedModel> {
+  if (classes === undefined) return AutoModelForCausalLM.fromPretrained(dir, options);
+  return AutoModelForSequenceClassification.fromPretrained(dir, { ...options, ...classes });
+}
+
 interface Weights {
   readonly parameters: readonly ParameterSpec[];
   readonly tied: Readonly<Record<string, string>>;
@@ -292,14 +317,14 @@ interface Written extends Weights {
   readonly text: ExportedText;
 }
 
-function unmerged({ language: { device, model } }: CausalLMModel): Weights {
+function unmerged({ language: { device, model } }: PretrainedModel): Weights {
   const { parameters, tied } = model;
   return { parameters, tied, changed: new Set(), read: (name) => device.read(name) };
 }
 
 async function write(
   dir: string,
-  base: CausalLMModel,
+  base: PretrainedModel,
   { parameters, tied, read, dtype, text }: Written,
   { maxShardBytes = DEFAULT_SHARD_BYTES, onProgress, signal }: ExportOptions,
 ): Promise<void> {
@@ -313,7 +338,7 @@ async function write(
     },
   }));
   const isUntied = Object.keys(tied).length < Object.keys(base.language.model.tied).length;
-  const config = isUntied ? { ...base.config.floatFields, tie_word_embeddings: false } : base.config.floatFields;
+  const config = isUntied ? { ...base.savedConfig, tie_word_embeddings: false } : base.savedConfig;
   const more: Partial<WriteModelOptions> = signal === undefined ? {} : { signal };
   await writeModel(dir, {
     ...more,
@@ -343,14 +368,16 @@ function checkRange(name: string, data: Float32Array, dtype: WeightDtype): void 
 
 async function checkExport(
   dir: string,
-  base: CausalLMModel,
+  base: PretrainedModel,
   {
     loaded,
+    classes,
     prompts,
     baseOperators,
     storageReport,
     ...written
   }: Written & {
+    classes: ExportedClasses | undefined;
     loaded: readonly Adapter[];
     prompts: readonly CheckPrompt[];
     baseOperators: readonly string[];
@@ -363,7 +390,14 @@ async function checkExport(
   const names = loaded.map(({ name }) => name);
   const reference = { language, adapters: names };
   const newTokens = Math.min(options.newTokens ?? DEFAULT_NEW_TOKENS, language.model.maxPositions - 1);
-  const texts = await continueGreedily(reference, prompts, newTokens);
+  const texts =
+    classes === undefined
+      ? await continueGreedily(reference, prompts, newTokens)
+      : prompts.map((prompt) => ({
+          ...prompt,
+          generated: 0,
+          classAt: classTokenAt(language.model, prompt.ids),
+        }));
   // Decoding has rearranged copies of the weights, which nobody needs any more.
   await language.changed();
 
@@ -374,16 +408,16 @@ async function checkExport(
   const inMemory =
     dtype === "float32"
       ? undefined
-      : await compareOpened(await openMerged(base, written, options), reference, texts, onText(0));
+      : await compareOpened(await openMerged(base, classes, written, options), reference, texts, onText(0));
   const files = await compareOpened(
-    await openExported(dir, options),
+    await openExported(dir, classes, options),
     reference,
     texts,
     onText(inMemory === undefined ? 0 : texts.length),
     { language, adapters: [] },
   );
   const merged = inMemory ?? files;
-  const limits = limitsFor(dtype, options.threshold);
+  const limits = limitsFor(dtype, options.threshold, classes !== undefined);
   const operators = [merged, files].map((model) => compareOperators(baseOperators, model.operators));
   const misread = await misreadPrompts(dir, prompts, text, language.model.vocabSize, options);
   const problems = [
@@ -432,10 +466,10 @@ async function checkExport(
   };
 }
 
-function limitsFor(dtype: WeightDtype, threshold: number | undefined): CheckLimits {
-  return threshold === undefined
-    ? CHECK_LIMITS[dtype]
-    : { maxLogit: threshold, isAbsolute: true, meanKl: Infinity, agreement: 0 };
+/** Of a few texts with a class each, one that is nearly a tie must not fail a rounded model. */
+function limitsFor(dtype: WeightDtype, threshold: number | undefined, isClassifier: boolean): CheckLimits {
+  if (threshold !== undefined) return { maxLogit: threshold, isAbsolute: true, meanKl: Infinity, agreement: 0 };
+  return isClassifier && dtype !== "float32" ? { ...CHECK_LIMITS[dtype], agreement: 0 } : CHECK_LIMITS[dtype];
 }
 
 function explain(
@@ -496,10 +530,15 @@ async function compareOpened(
 }
 
 /** The merged model in float32, on a device of its own: the base's weights are mapped a second time. */
-async function openMerged(base: CausalLMModel, merged: Weights, { threads }: ExportOptions): Promise<Opened> {
+async function openMerged(
+  base: PretrainedModel,
+  classes: ExportedClasses | undefined,
+  merged: Weights,
+  { threads }: ExportOptions,
+): Promise<Opened> {
   const device = noteGraphs(await ortDevice(threads === undefined ? {} : { threads }));
   try {
-    const copy = await AutoModelForCausalLM.fromPretrained(base.dir, { device });
+    const copy = await loadFor(classes, base.dir, { device });
     const specs = new Map(merged.parameters.map((spec) => [spec.name, spec]));
     for (const name of merged.changed) {
       const data = (await merged.read(name)).data as Float32Array;
@@ -515,7 +554,11 @@ async function openMerged(base: CausalLMModel, merged: Weights, { threads }: Exp
 }
 
 /** The model as it lies in the files. What has to be converted goes beside them, and is gone afterwards. */
-async function openExported(dir: string, { threads, signal }: ExportOptions): Promise<Opened> {
+async function openExported(
+  dir: string,
+  classes: ExportedClasses | undefined,
+  { threads, signal }: ExportOptions,
+): Promise<Opened> {
   const device: Device = await ortDevice(threads === undefined ? {} : { threads });
   const noting = noteGraphs(device);
   const cacheDir = await mkdtemp(join(dirname(dir), `.${basename(dir)}.float32.`));
@@ -524,7 +567,8 @@ async function openExported(dir: string, { threads, signal }: ExportOptions): Pr
     await rm(cacheDir, { recursive: true, force: true });
   };
   try {
-    const { model, match } = await readModel(dir);
+    const task: Task = classes === undefined ? CAUSAL : { kind: "classification", classes: classes.labels.length };
+    const { model, match } = await readModel(dir, { taskOf: () => task });
     await loadWeights(noting, model.parameters, dir, {
       ...match,
       cacheDir,
@@ -560,7 +604,7 @@ async function misreadPrompts(
     : [`the tokenizer in the files reads ${wrong.length} of ${prompts.length} prompts otherwise`];
 }
 
-async function tokenizerOf({ dir }: CausalLMModel): Promise<Tokenizer | undefined> {
+async function tokenizerOf({ dir }: PretrainedModel): Promise<Tokenizer | undefined> {
   try {
     return await loadTokenizer(dir);
   } catch (error) {
@@ -571,7 +615,7 @@ async function tokenizerOf({ dir }: CausalLMModel): Promise<Tokenizer | undefine
 }
 
 async function checkPrompts(
-  { language: { model } }: CausalLMModel,
+  { language: { model } }: PretrainedModel,
   tokenizer: Tokenizer | undefined,
   { template }: ExportedText,
   { prompts = CHECK_PROMPTS, newTokens = DEFAULT_NEW_TOKENS }: ExportOptions,
@@ -582,7 +626,7 @@ async function checkPrompts(
 }
 
 async function loadAdapters(
-  { language }: CausalLMModel,
+  { language }: PretrainedModel,
   dirs: readonly string[],
 ): Promise<{ adapters: Adapter[]; identities: Omit<AdapterIdentity, "name_or_path">[]; warnings: string[] }> {
   const { device, model } = language;
@@ -641,7 +685,7 @@ function baseWarnings(
   });
 }
 
-async function baseIdentity(base: CausalLMModel, { onProgress, signal }: ExportOptions): Promise<BaseIdentity> {
+async function baseIdentity(base: PretrainedModel, { onProgress, signal }: ExportOptions): Promise<BaseIdentity> {
   const files = await modelFiles(base.dir);
   const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
   let done = 0;

@@ -47,7 +47,7 @@ export async function forwardClasses(
   const rows = forwardInputs(tokens, virtual, model);
   const at = Int32Array.from(input.inputIds, (ids, b) => {
     const place = classTokenAt(model, ids, { padTokenId, mask: input.attentionMask?.[b] });
-    return b * rows.length + virtual.count + place;
+    return b * rows.length + (virtual.tellsClass === true ? 0 : virtual.count + place);
   });
   const { data } = await language.logitsAt(sequenceFeeds(model, rows), at, chosen);
   // A copy: the engine writes the next result over this one.
@@ -64,7 +64,10 @@ export async function forwardClasses(
 export function classTokenAt(
   { classToken }: Pick<TextModel, "classToken">,
   ids: ArrayLike<number>,
-  { padTokenId, mask }: { readonly padTokenId?: number | undefined; readonly mask?: ArrayLike<number> | undefined } = {},
+  {
+    padTokenId,
+    mask,
+  }: { readonly padTokenId?: number | undefined; readonly mask?: ArrayLike<number> | undefined } = {},
 ): number {
   if (classToken === "first") return 0;
   for (let i = ids.length - 1; i >= 0; i--) {

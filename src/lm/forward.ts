@@ -185,7 +185,9 @@ export function checkForward(input: ForwardInput, model: TextModel, places: numb
   const last = positions.reduce((a, b) => Math.max(a, b), 0);
   const first = positions.reduce((a, b) => Math.min(a, b), 0);
   if (first < (model.paddingToken === undefined ? 0 : -1)) {
-    wrong.push(`positionIds has ${flat(positionIds!).reduce((a, b) => Math.min(a, b))}, which is before the first position`);
+    wrong.push(
+      `positionIds has ${flat(positionIds!).reduce((a, b) => Math.min(a, b))}, which is before the first position`,
+    );
   }
   if (last + places >= maxPositions) {
     const taken = places === 0 ? "" : `, ${places} of which are taken by virtual tokens`;

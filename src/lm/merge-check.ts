@@ -23,6 +23,8 @@ export interface CheckText {
   readonly ids: readonly number[];
   /** How many of the ids are the continuation. */
   readonly generated: number;
+  /** Of a classifier: the place that tells the class. It is compared in place of the continuation. */
+  readonly classAt?: number;
 }
 
 /** How two models differ on one text. */
@@ -115,11 +117,11 @@ export async function compareModels(
   onText?: (done: number) => void,
 ): Promise<TextDifference[][]> {
   const found: TextDifference[][] = others.map(() => []);
-  for (const [i, { ids, generated }] of texts.entries()) {
+  for (const [i, { ids, generated, classAt }] of texts.entries()) {
     const expected = await logitsOf(reference, ids);
     for (const [k, other] of others.entries()) {
-      const width = reference.language.model.vocabSize;
-      found[k]!.push(compareLogits(expected, await logitsOf(other, ids), width, generated));
+      const width = reference.language.model.outputs;
+      found[k]!.push(compareLogits(expected, await logitsOf(other, ids), width, generated, classAt));
     }
     onText?.(i + 1);
   }
@@ -129,12 +131,14 @@ export async function compareModels(
 /**
  * @param expected logits of the reference, [T · V], and `got` those of the other
  * @param generated how many tokens at the end were generated: they are predicted by the places before them
+ * @param classAt the place that tells the class, in place of those
  */
 export function compareLogits(
   expected: Float32Array,
   got: Float32Array,
   vocabSize: number,
   generated: number,
+  classAt?: number,
 ): TextDifference {
   const places = expected.length / vocabSize;
   let [maxLogit, largest, kl, agreed] = [0, 0, 0, 0];
@@ -149,10 +153,11 @@ export function compareLogits(
       if (Math.abs(p[v]!) > largest) largest = Math.abs(p[v]!);
     }
     kl += divergence(p, q);
-    const isGreedy = t >= places - 1 - generated && t < places - 1;
+    const isGreedy = classAt === undefined ? t >= places - 1 - generated && t < places - 1 : t === classAt;
     if (isGreedy && argMax(p) === argMax(q)) agreed++;
   }
-  return { maxLogit, largest, meanKl: kl / places, agreed, greedy: Math.min(generated, places - 1), places };
+  const greedy = classAt === undefined ? Math.min(generated, places - 1) : 1;
+  return { maxLogit, largest, meanKl: kl / places, agreed, greedy, places };
 }
 
 /** All texts together: the worst logit, the mean KL over all places, all greedy tokens. */

@@ -66,6 +66,8 @@ export interface MergeReport {
     readonly dtype: string;
     readonly parameters: number;
     readonly chat_template: "adapter" | "base" | "named" | "none";
+    /** Names of the classes, of a classifier. */
+    readonly labels?: readonly string[];
     readonly notes: readonly string[];
   };
   /** How the base was stored while the adapters were trained, where that was not as float32 values. */

@@ -33,6 +33,7 @@ export function adaptable(model: TextModel, defaultTargets: readonly string[], n
     maxPositions,
     ...(heads === undefined ? {} : { heads }),
     ...(model.newModules === undefined ? {} : { newModules: model.newModules }),
+    ...(model.classToken === undefined ? {} : { classToken: model.classToken }),
     ...(nameOrPath === undefined ? {} : { nameOrPath }),
   };
 }

@@ -15,6 +15,7 @@ import { loadAdapter } from "../formats/peft/load.ts";
 import { restoreAdapter, saveStates } from "../formats/peft/restore.ts";
 import { saveAdapter } from "../formats/peft/save.ts";
 import { resolveFolder } from "../hub/resolve.ts";
+import { checkAdapterTask } from "./adapter-task.ts";
 import { baseWeights } from "./base-weights.ts";
 import { CausalLMModel } from "./causal-lm-model.ts";
 import { type GenerateInput, generateFrom, type GenerateResult } from "./generate-input.ts";
@@ -157,6 +158,7 @@ export class PeftModel<M extends PretrainedModel = CausalLMModel> {
     const { isTrainable = false, onWarning = console.warn, method } = options;
     this.#expectFree(adapterName);
     const { dir } = await resolveFolder(nameOrPath, { kind: "adapter", ...hubOptions(options) });
+    await checkAdapterTask(dir, this.base.language.model);
     const { adapter, warnings } = await loadAdapter(this.base.language.device, this.#adaptable(), dir, {
       name: adapterName,
       ...(method === undefined ? {} : { method }),

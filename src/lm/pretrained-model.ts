@@ -153,7 +153,12 @@ export abstract class PretrainedModel<Input = never, Output = unknown> {
     });
   }
 
-  /** What `config.json` of the saved model says. */
+  /** What `config.json` of a saved model says. */
+  get savedConfig(): Readonly<Record<string, JsonValue>> {
+    return this.configFields();
+  }
+
+  /** The same, to be extended by models for other tasks. */
   protected configFields(): Readonly<Record<string, JsonValue>> {
     return this.config.floatFields;
   }
@@ -190,7 +195,9 @@ export async function loadPretrained(nameOrPath: string, options: LoadPretrained
   });
   const chosen = chosenStorage(options);
   const ownsDevice = typeof wanted === "string";
-  const device = ownsDevice ? await ortDevice({ device: wanted, ...(threads === undefined ? {} : { threads }) }) : wanted;
+  const device = ownsDevice
+    ? await ortDevice({ device: wanted, ...(threads === undefined ? {} : { threads }) })
+    : wanted;
   try {
     if (randomSeed !== undefined && chosen !== undefined) {
       throw new ConfigError({

@@ -96,7 +96,10 @@ function checkTask(family: ModelFamily, { kind }: Task, where: string): void {
 }
 
 /** Which tensors of a checkpoint are which parameters. */
-export function matchOf({ tied, drawnModules, otherHeads, tiedHeads }: TextModel, { storedName }: ModelFamily): MatchOptions {
+export function matchOf(
+  { tied, drawnModules, otherHeads, tiedHeads }: TextModel,
+  { storedName }: ModelFamily,
+): MatchOptions {
   return {
     tied: { ...tied, ...tiedHeads },
     ...(storedName === undefined ? {} : { storedName }),

@@ -21,7 +21,7 @@ export interface SupervisedRows extends Rows {
 export function supervisedRows(
   examples: readonly Encoded[],
   padId: number,
-  { count: places, predict }: VirtualTokens = NO_VIRTUAL,
+  { count: places, predict, tellsClass }: VirtualTokens = NO_VIRTUAL,
 ): SupervisedRows {
   const batch = examples.length;
   const length = Math.max(
@@ -51,7 +51,7 @@ export function supervisedRows(
         if (targets !== undefined) {
           const said = labelAt.get(at++);
           if (said === undefined) continue;
-          rows.push(place);
+          rows.push(tellsClass === true && i === places ? place - places : place);
           labels.push(said);
           continue;
         }

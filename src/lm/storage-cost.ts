@@ -20,8 +20,8 @@ export interface StorageCost {
   readonly max_logit_difference: number;
   readonly mean_kl: number;
   readonly greedy_agreement: number;
-  /** Mean loss of the texts' tokens, less that of the model as it was trained, in nats. */
-  readonly loss_difference: number;
+  /** Mean loss of the texts' tokens, less that of the model as it was trained, in nats. Null: the model tells classes. */
+  readonly loss_difference: number | null;
 }
 
 export interface StorageReport {
@@ -40,13 +40,14 @@ export async function storageCost(
   other: Compared,
   texts: readonly CheckText[],
 ): Promise<StorageCost> {
-  const width = trained.language.model.vocabSize;
+  const { outputs: width, task } = trained.language.model;
   const differences: TextDifference[] = [];
   let [loss, places] = [0, 0];
-  for (const { ids, generated } of texts) {
+  for (const { ids, generated, classAt } of texts) {
     const expected = await logitsOf(trained, ids);
     const got = await logitsOf(other, ids);
-    differences.push(compareLogits(expected, got, width, generated));
+    differences.push(compareLogits(expected, got, width, generated, classAt));
+    if (task.kind !== "causal") continue;
     loss += sumOfLosses(got, ids, width) - sumOfLosses(expected, ids, width);
     places += ids.length - 1;
   }
@@ -55,7 +56,7 @@ export async function storageCost(
     max_logit_difference: maxLogit,
     mean_kl: meanKl,
     greedy_agreement: greedy === 0 ? 1 : agreed / greedy,
-    loss_difference: places === 0 ? 0 : loss / places,
+    loss_difference: task.kind === "causal" ? (places === 0 ? 0 : loss / places) : null,
   };
 }
 

@@ -11,8 +11,6 @@ import { ConfigError, FormatError } from "../errors.ts";
 import { readModelConfig } from "../formats/model/config.ts";
 import { CONFIG_FILE } from "../formats/peft/config.ts";
 import { readJsonObject } from "../formats/peft/json-object.ts";
-import { WEIGHTS_FILE } from "../formats/peft/save.ts";
-import { openSafetensors } from "../formats/safetensors/index.ts";
 import { resolveFolder } from "../hub/resolve.ts";
 import {
   AutoModelForSequenceClassification,
@@ -20,6 +18,7 @@ import {
   type SequenceClassificationModel,
 } from "./classification-model.ts";
 import type { ClassifyInput, ClassifyOutput } from "./forward-classes.ts";
+import { headClasses } from "./head-classes.ts";
 import { PeftModel } from "./peft-model.ts";
 import { hubOptions } from "./pretrained-model.ts";
 import { storedTask } from "./read-model.ts";
@@ -49,8 +48,6 @@ export interface TextClassifierOptions extends Omit<ClassificationOptions, "numL
   readonly onWarning?: (warning: string) => void;
 }
 
-/** A weight with a row for each class, in the file of an adapter. */
-const HEAD = /(^|\.)(score|classifier|classifier\.out_proj)\.weight$/;
 const DEFAULT_BATCH = 16;
 
 export class TextClassifier {
@@ -92,7 +89,7 @@ export class TextClassifier {
     }
     const named = await adapterFile(dir);
     const labels = options.labels ?? (await readLabels(join(dir, LABELS_FILE)));
-    const numLabels = await countClasses(dir, nameOrPath);
+    const numLabels = await headClasses(dir);
     // A revision is that of the adapter: its base has branches of its own.
     const { revision: __revision, ...ofBase } = loading;
     const model = await AutoModelForSequenceClassification.fromPretrained(base ?? named, {
@@ -195,21 +192,6 @@ async function adapterFile(dir: string): Promise<string> {
     where: file.path,
     what: "names no base",
     hint: "say which model it is for: --model",
-  });
-}
-
-/** @throws ConfigError if the adapter has no head */
-async function countClasses(dir: string, where: string): Promise<number> {
-  const file = await openSafetensors(join(dir, WEIGHTS_FILE));
-  try {
-    for (const [name, { shape }] of file.tensors) if (HEAD.test(name) && shape.length === 2) return shape[0]!;
-  } finally {
-    await file.close();
-  }
-  throw new ConfigError({
-    where,
-    what: "the adapter has no head that tells classes",
-    hint: "PEFT saves one with task_type SEQ_CLS",
   });
 }
 

@@ -64,7 +64,19 @@ export function shiftedSequence(sequence: Sequence, groups: number): Sequence {
     masks.set(key, mask);
     return mask;
   };
-  return { ...sequence, attend: (call) => attendInGroups(call, cut, (shifted) => maskOf(shifted, call.window)) };
+  return {
+    ...sequence,
+    attend(call) {
+      if (call.bidirectional === true) {
+        throw new ConfigError({
+          where: "shift_attn",
+          what: "attention in shifted groups is for models that predict the next token",
+          hint: "leave it out: encoders see tokens on both sides",
+        });
+      }
+      return attendInGroups(call, cut, (shifted) => maskOf(shifted, call.window));
+    },
+  };
 }
 
 function cutOf(tokens: Dim, groups: number): Cut {

@@ -71,6 +71,13 @@ export class Trainer {
     this.#eval =
       evalDataset === undefined ? undefined : rowsOf("evalDataset", evalDataset, model, { seed: undefined }, places);
     this.#callbacks = options.callbacks ?? [];
+    if (config.analysisSteps !== null && !this.#callbacks.some(({ measure }) => measure !== undefined)) {
+      throw new ConfigError({
+        where: "analysisSteps",
+        what: "nothing looks at the weights",
+        hint: "add `analysisCallback(model, …)` to the callbacks",
+      });
+    }
     this.#padId = options.padId ?? 0;
     this.#alsoSave = options.alsoSave;
   }
@@ -122,7 +129,10 @@ export class Trainer {
     if (result === undefined) throw signal?.reason;
     const { loss, metrics } = result;
     const last = this.#log?.history.at(-1);
-    if (last !== undefined) await this.#log!.evaluate({ step: last.step, epoch: last.epoch, ...result });
+    if (last !== undefined) {
+      const hasPerplexity = metrics === undefined;
+      await this.#log!.evaluate({ step: last.step, epoch: last.epoch, ...result, hasPerplexity });
+    }
     return {
       evalLoss: loss,
       perplexity: Math.exp(loss),

@@ -22,7 +22,7 @@ import { BestMetric } from "./run/best-metric.ts";
 import { cleanCheckpoints, saveCheckpoint } from "./run/checkpoint-store.ts";
 import { EarlyStopping } from "./run/early-stopping.ts";
 import { emit, type EndEvent, type TrainerCallback } from "./run/events.ts";
-import { type EvalRow, isEvalRow, isTrainRow, type LogRow } from "./run/log-rows.ts";
+import { type EvalRow, isAnalysisRow, isEvalRow, isTrainRow, type LogRow } from "./run/log-rows.ts";
 import { RunLog } from "./run/log.ts";
 import type { TrainerState } from "./run/trainer-state.ts";
 import { writeTrainerState } from "./run/trainer-state.ts";
@@ -199,6 +199,7 @@ export class TrainingRun {
       totalEpochs: plan.totalEpochs,
       startStep: run.#progress.globalStep,
       startTokens: run.#progress.tokensSeen,
+      history: log.history,
       ...(resumedFrom === undefined ? {} : { resumedFrom }),
       trainableParameters,
       allParameters,
@@ -225,6 +226,7 @@ export class TrainingRun {
       const endsEpoch = rows.position.epoch > progress.position.epoch;
       await this.#step(rows);
       await this.#logIfDue(endsEpoch, progress.globalStep >= plan.totalSteps);
+      await this.#measure();
       const reason = await this.#afterStep(endsEpoch, signal);
       if (reason !== undefined) return reason;
     }
@@ -332,12 +334,27 @@ export class TrainingRun {
     await emit(callbacks, "onLog", { row, tokensSeen: progress.tokensSeen });
   }
 
+  /** A row of the log for what callbacks have to say of the model. */
+  async #measure(): Promise<void> {
+    const { callbacks, plan } = this.#parts;
+    const { globalStep, tokensSeen } = this.#progress;
+    const moment = { step: globalStep, epoch: this.#epoch };
+    for (const callback of callbacks) {
+      const metrics = await callback.measure?.({ ...moment, totalSteps: plan.totalSteps });
+      if (metrics === undefined) continue;
+      const row = await this.log.measured({ ...moment, tokensSeen }, metrics);
+      await emit(callbacks, "onLog", { row, tokensSeen });
+    }
+  }
+
   async #evaluate(signal: AbortSignal | undefined): Promise<"go on" | "stop" | "interrupted"> {
     const { trainable, evaluation, settings, padId, callbacks } = this.#parts;
     const { globalStep, tokensSeen } = this.#progress;
     const result = await evaluateRows(trainable, evaluation!, settings.perDeviceEvalBatchSize, padId, signal);
     if (result === undefined) return "interrupted";
-    const row: EvalRow = await this.log.evaluate({ step: globalStep, epoch: this.#epoch, ...result, tokensSeen });
+    const hasPerplexity = result.metrics === undefined;
+    const moment = { step: globalStep, epoch: this.#epoch, tokensSeen };
+    const row: EvalRow = await this.log.evaluate({ ...moment, ...result, hasPerplexity });
     const value = this.#best.valueIn(row);
     const stop = this.#stopping?.observe(this.#best, value) ?? false;
     const best = this.#best.offer(value, globalStep);
@@ -476,7 +493,7 @@ export class TrainingRun {
     return {
       globalStep: progress.globalStep,
       trainingLoss,
-      logHistory: this.log.history.filter((row) => isTrainRow(row) || isEvalRow(row)).map(camelRow),
+      logHistory: this.log.history.filter((row) => isTrainRow(row) || isEvalRow(row) || isAnalysisRow(row)).map(camelRow),
       reason,
       weightsOfStep,
       ...(this.#checkpoint === undefined ? {} : { checkpoint: this.#checkpoint }),

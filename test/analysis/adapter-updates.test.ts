@@ -50,7 +50,10 @@ for (const name of await readdir(METHODS)) {
         for (let i = 0; i < wanted.length; i++) {
           change += (wanted[i]! - base!.data[i]!) ** 2;
           off += (wanted[i]! - base!.data[i]! - dense.data[i]!) ** 2;
-          assert.ok(Math.abs(tuned!.data[i]! - wanted[i]!) < tolerance * (1 + Math.abs(wanted[i]!)), `${pair.name}[${i}]`);
+          assert.ok(
+            Math.abs(tuned!.data[i]! - wanted[i]!) < tolerance * (1 + Math.abs(wanted[i]!)),
+            `${pair.name}[${i}]`,
+          );
         }
         // float32 of the merged file beside a large W.
         assert.ok(Math.sqrt(off) < 5 * tolerance * Math.sqrt(change), `${pair.name}: ${Math.sqrt(off / change)}`);

@@ -58,7 +58,7 @@ suite("export of what was trained on stored weights", () => {
     assert.equal(storage!.weights, 21);
     const { dequantised, original } = storage!.costs!;
     assert.ok(dequantised!.max_logit_difference < 1e-4, String(dequantised!.max_logit_difference));
-    assert.ok(Math.abs(dequantised!.loss_difference) < 1e-5);
+    assert.ok(Math.abs(dequantised!.loss_difference!) < 1e-5);
     // A base that is off by a tenth moves logits far more.
     assert.ok(original!.max_logit_difference > 0.05, String(original!.max_logit_difference));
     assert.ok(original!.mean_kl > 100 * dequantised!.mean_kl);

@@ -1,9 +1,10 @@
 /** Figures of a series of checkpoints: how many intruders there are at each, and what becomes of the longest-lived ones. */
-import { intruderTracksSvg } from "../../figures/intruder-tracks.ts";
+import { CHART_HEIGHT } from "../../figures/chart-size.ts";
+import { intruderTrackCharts, TRACK_CHARTS } from "../../figures/intruder-tracks.ts";
 import { csv, type PageFigure } from "../../figures/page/page.ts";
 import { sweepSvg } from "../../figures/sweep.ts";
 import type { CheckpointReport } from "../report.ts";
-import { tracksOf } from "./intruder-tracks.ts";
+import { type NamedTrack, tracksOf } from "./intruder-tracks.ts";
 import { placesOf, shortName } from "./matrix-place.ts";
 
 const MAX_TRACKS = 6;
@@ -24,7 +25,7 @@ export function checkpointFigures(checkpoints: readonly CheckpointReport[]): Pag
     svg: sweepSvg([{ name: title, x, y: checkpoints.map(of) }], {
       title,
       x: { label: "training step", integer: true },
-      y: { label, from: 0 },
+      y: { label, from: 0, integer: checkpoints.every((one) => Number.isInteger(of(one))) },
     }),
     explanation,
     source: PAPER,
@@ -61,35 +62,36 @@ export function checkpointFigures(checkpoints: readonly CheckpointReport[]): Pag
       (one) => one.effective_rank_delta,
       "How many directions the update uses at each checkpoint.",
     ),
-    ...(drawn.length === 0
-      ? []
-      : [
-          {
-            id: "intruder-tracks",
-            title: "Intruders from checkpoint to checkpoint",
-            svg: intruderTracksSvg(drawn, {
-              title: "Strength of intruders",
-              subtitle:
-                tracks.length > drawn.length
-                  ? `${drawn.length} of ${tracks.length}: those that were there longest`
-                  : "each line is one vector",
-            }),
-            explanation:
-              "Each line is one intruder. Typical ones grow in σ, climb towards rank 1, and turn less and less: their cosine with the checkpoint before approaches 1.",
-            source: PAPER,
-            data: [
-              {
-                name: "intruder-tracks.csv",
-                label: "CSV",
-                text: csv(
-                  ["track", "matrix", "step", "rank", "sigma", "same_as_before"],
-                  tracks.flatMap(({ matrix, points }, i) =>
-                    points.map((point) => [i + 1, matrix, point.step, point.rank, point.sigma, point.sameAsBefore]),
-                  ),
-                ),
-              },
-            ],
-          },
-        ]),
+    ...(drawn.length === 0 ? [] : trackFigures(tracks, drawn)),
   ];
+}
+
+const TRACK_TEXTS = {
+  sigma: "Each line is one intruder, with its rank at the last checkpoint. Typical ones grow while training goes on.",
+  rank: "The same intruders: typical ones climb towards rank 1, where they shape what the matrix does most.",
+  rotation: "How much they still turn: a cosine that approaches 1 means that the direction is settled.",
+};
+
+function trackFigures(all: readonly NamedTrack[], drawn: readonly NamedTrack[]): PageFigure[] {
+  const subtitle =
+    all.length > drawn.length
+      ? `${drawn.length} of ${all.length}: those that were there longest`
+      : "each line is one vector";
+  const rows = all.flatMap(({ matrix, points }, i) =>
+    points.map((point) => [i + 1, matrix, point.step, point.rank, point.sigma, point.sameAsBefore]),
+  );
+  const text = csv(["track", "matrix", "step", "rank", "sigma", "same_as_before"], rows);
+  return intruderTrackCharts(drawn, { title: "Strength of intruders", subtitle, height: CHART_HEIGHT }).map(
+    (svg, i) => {
+      const chart = TRACK_CHARTS[i]!;
+      return {
+        id: `intruder-tracks-${chart}`,
+        title: `Intruders from checkpoint to checkpoint: ${chart}`,
+        svg,
+        explanation: TRACK_TEXTS[chart],
+        source: PAPER,
+        data: i === 0 ? [{ name: "intruder-tracks.csv", label: "CSV", text }] : [],
+      };
+    },
+  );
 }

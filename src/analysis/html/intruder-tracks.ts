@@ -40,6 +40,8 @@ function keyOf(matrix: string, rank: number | null): string {
 }
 
 function grown(track: NamedTrack | undefined, matrix: string, step: number, intruder: TrackedIntruder): NamedTrack {
-  const point = { step, sigma: intruder.sigma, rank: intruder.rank, sameAsBefore: intruder.same_as_before };
+  const { sigma, rank, same_as_before: same } = intruder;
+  // Another vector was the most similar one: this one is new, and has not turned.
+  const point = { step, sigma, rank, sameAsBefore: same !== null && same >= SAME ? same : null };
   return { matrix, name: "", points: [...(track?.points ?? []), point] };
 }

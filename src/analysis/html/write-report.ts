@@ -4,7 +4,7 @@ import type { AnalysisReport } from "../report.ts";
 import { reportPage, type ReportPageOptions } from "./report-page.ts";
 
 /** Figures of single matrices are drawn as PNG for this many matrices, those with most intruders: each takes about a second. */
-const MAX_PNG_MATRICES = 12;
+const MAX_PNG_MATRICES = 6;
 
 /**
  * Writes `index.html`, `figures/*.svg` and `*.png`, `data/*.csv`.

@@ -25,7 +25,7 @@ export const MIN_WIDTH = 64;
 export const NEAR_GAP = 0.01;
 
 export interface IntruderSearch {
-  /** Vectors of the base, all of the thin decomposition; those without a direction (σ up to 10⁻⁶ σ₁) are left aside. */
+  /** Vectors of the base, all of the thin decomposition; those without a direction (σ = 0 but for rounding) are left aside. */
   readonly base: Svd;
   /** Of the tuned matrix; at least k vectors, and one value more for the gap of the last. */
   readonly tuned: Svd;

@@ -3,10 +3,10 @@
 /** Distance from 1 to the next float32: what weights are rounded to. */
 export const FLOAT32_EPSILON = 2 ** -23;
 
-/** Of σ₁: below, a vector's direction is rounding, of float32 weights and of a decomposition by squares. */
-const DIRECTIONLESS = 1e-6;
+/** Of σ₁: below, a vector's direction is that of the rounding of float64. */
+const DIRECTIONLESS = 1e-13;
 
-/** How many singular vectors have a direction: σ above 10⁻⁶ σ₁. */
+/** How many singular vectors have a direction: σ above rounding. */
 export function directionCount(values: ArrayLike<number>): number {
   const sigma = Array.from(values);
   const largest = sigma.reduce((most, value) => Math.max(most, value), 0);

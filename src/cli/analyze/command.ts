@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { analyze, type AnalyzeOptions, type AnalyzeProgress } from "../../analysis/analyze.ts";
 import { checkpointsIn } from "../../analysis/checkpoint-tracks.ts";
+import { writeReport } from "../../analysis/html/write-report.ts";
 import { checkReportFolder, REPORT_FILE } from "../../analysis/report-folder.ts";
 import type { Side } from "../../analysis/report.ts";
 import { ConfigError } from "../../errors.ts";
@@ -81,6 +82,7 @@ async function runAnalyze(
   };
   const report = await analyze(base, tuned, options).finally(view.end);
   if (dir !== undefined) {
+    await writeReport(report, dir);
     await writeFile(join(dir, REPORT_FILE), `${JSON.stringify(report)}\n`);
     await rm(partialPath!, { force: true });
   }

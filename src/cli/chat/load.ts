@@ -5,6 +5,7 @@ import { type ChatTemplate, loadTokenizer, resolveTemplate, type Tokenizer } fro
 import { ConfigError } from "../../errors.ts";
 import { loadAdapter } from "../../formats/peft/index.ts";
 import { type HubProgress, resolveFolder } from "../../hub/resolve.ts";
+import { checkAdapterTask } from "../../lm/adapter-task.ts";
 import { AutoModelForCausalLM, type CausalLMModel } from "../../lm/causal-lm-model.ts";
 import type { Output } from "../terminal/output.ts";
 import { Progress } from "../terminal/progress.ts";
@@ -44,6 +45,7 @@ export async function loadChat(setup: ChatSetup, errors: Output, signal: AbortSi
       signal.throwIfAborted();
       const { revision: _, onDownload, ...shared } = hub;
       const { dir } = await resolveFolder(path, { ...shared, kind: "adapter", onProgress: onDownload });
+      await checkAdapterTask(dir, language.model);
       const { adapter, warnings } = await loadAdapter(language.device, language.model, dir, { name });
       await language.add(adapter);
       folders.set(name, dir);

@@ -17,6 +17,7 @@ export function reportText(report: MergeReport): string {
     ),
     ...storageLines(report),
     `export    ${report.export.dtype}, ${grouped(report.export.parameters)} parameters, ${templateText(report)}`,
+    ...(report.export.labels === undefined ? [] : [`classes   ${report.export.labels.join(", ")}`]),
     ...report.export.notes.map((note) => `note      ${note}`),
     ...report.warnings.map((warning) => `warning   ${warning}`),
   ];
@@ -31,7 +32,7 @@ export function reportText(report: MergeReport): string {
     "",
     "merge check: base with adapters against merged (float32) and against the files",
     table([...exported.texts.map((text, i) => rowOf(text, merged.texts[i]!)), totalRow(merged, exported)], {
-      header: ["prompt", "tokens", "merged |Δlogit|", "files |Δlogit|", "files KL", "greedy"],
+      header: ["prompt", "tokens", "merged |Δlogit|", "files |Δlogit|", "files KL", said(report).column],
     }),
     `allowed: merged ${limitText(thresholds.merged)}; files ${limitText(thresholds.exported)}`,
     extra === 0
@@ -44,6 +45,11 @@ export function reportText(report: MergeReport): string {
 }
 
 type TextRow = WireComparison["texts"][number];
+
+/** What is counted as equal or not: tokens, or classes. */
+function said({ export: { labels } }: MergeReport): { column: string; plural: string } {
+  return labels === undefined ? { column: "greedy", plural: "greedy tokens" } : { column: "class", plural: "classes" };
+}
 
 function rowOf(text: TextRow, merged: TextRow): (string | number)[] {
   return [
@@ -82,11 +88,12 @@ function limitText({
   ].join(", ");
 }
 
-function effectLines({ adapters, adapter_effect: effect }: MergeReport): string[] {
+function effectLines(report: MergeReport): string[] {
+  const { adapters, adapter_effect: effect } = report;
   if (adapters.length === 0 || effect === undefined) return [];
   return [
     `for comparison, the adapter itself: |Δlogit| up to ${short(effect.max_logit_difference)}, KL ${short(effect.mean_kl)}, ` +
-      `${Math.round(100 * (1 - effect.greedy_agreement))} % of greedy tokens changed`,
+      `${Math.round(100 * (1 - effect.greedy_agreement))} % of ${said(report).plural} changed`,
   ];
 }
 
@@ -103,10 +110,11 @@ function storageLines({ storage }: MergeReport): string[] {
 function costLines({ storage }: MergeReport): string[] {
   if (storage?.costs === undefined) return [];
   return Object.entries(storage.costs).map(([against, cost]) => {
-    const loss = `${cost.loss_difference < 0 ? "-" : "+"}${short(Math.abs(cost.loss_difference))}`;
+    const { loss_difference: difference } = cost;
+    const loss = difference === null ? "" : `, loss ${difference < 0 ? "-" : "+"}${short(Math.abs(difference))}`;
     return (
       `against the model as it was trained, merged into ${against} weights: |Δlogit| up to ` +
-      `${short(cost.max_logit_difference)}, KL ${short(cost.mean_kl)}, loss ${loss}${against === storage.against ? " (written)" : ""}`
+      `${short(cost.max_logit_difference)}, KL ${short(cost.mean_kl)}${loss}${against === storage.against ? " (written)" : ""}`
     );
   });
 }

@@ -38,12 +38,21 @@ export function addRepairCommand(program: Command): void {
     .argument("<base>", "the model before: a folder, a name on the hub, or a .safetensors file")
     .argument("<adapter>", "an adapter of it, or the model after full fine-tuning")
     .requiredOption("--out <dir>", "folder to write")
-    .option("--lambda <x>", "what intruders are multiplied by: 1 changes nothing, 0 removes them (default: 0.75)", number(-10))
+    .option(
+      "--lambda <x>",
+      "what intruders are multiplied by: 1 changes nothing, 0 removes them (default: 0.75)",
+      number(-10),
+    )
     .option("--k <n>", "highest-ranking singular vectors that are looked at (default: 10)", integer(1))
     .option("--epsilon <x>", "a vector is an intruder below this largest |cosine| (default: 0.5)", number(0, 1))
-    .addOption(new Option("--side <side>", "singular vectors that are compared (default: left)").choices(["left", "right"]))
+    .addOption(
+      new Option("--side <side>", "singular vectors that are compared (default: left)").choices(["left", "right"]),
+    )
     .option("--rank <r>", "rank of repaired matrices, or exact for all directions (default: that of the adapter)", rank)
-    .option("--top-only", "only the highest-ranking intruder of each matrix, as in the paper (default: all of the first k)")
+    .option(
+      "--top-only",
+      "only the highest-ranking intruder of each matrix, as in the paper (default: all of the first k)",
+    )
     .option("--filter <glob>", "names of weights to repair (default: all)")
     .option("--embeddings", "embedding tables and the output layer too")
     .option("--force", "write the adapter even if it has no intruders")
@@ -64,7 +73,12 @@ function rank(text: string): number | "exact" {
   return value;
 }
 
-async function runRepair(base: string, adapter: string, { cache, json, ...flags }: Flags, signal: AbortSignal): Promise<void> {
+async function runRepair(
+  base: string,
+  adapter: string,
+  { cache, json, ...flags }: Flags,
+  signal: AbortSignal,
+): Promise<void> {
   const say = (text: string) => (json ? process.stderr : process.stdout).write(`${text}\n`);
   let bar: Progress | undefined;
   const options: RepairOptions = {
@@ -83,7 +97,10 @@ async function runRepair(base: string, adapter: string, { cache, json, ...flags 
   if (json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
   say(repairText(report));
   if (isWritten) say(`\nwritten to ${flags.out}`);
-  else say("\nThere is no intruder dimension to scale, and nothing was written (--force writes the adapter all the same).");
+  else
+    say(
+      "\nThere is no intruder dimension to scale, and nothing was written (--force writes the adapter all the same).",
+    );
 }
 
 function repairText(report: RepairReport): string {
@@ -97,7 +114,9 @@ function repairText(report: RepairReport): string {
       String(each.intruders_before),
       each.scaled_ranks.slice(0, 6).join(" "),
       String(each.intruders_after),
-      each.rank_before === null || each.rank_before === each.rank ? String(each.rank) : `${each.rank_before} → ${each.rank}`,
+      each.rank_before === null || each.rank_before === each.rank
+        ? String(each.rank)
+        : `${each.rank_before} → ${each.rank}`,
       `${(100 * each.truncation_error).toPrecision(2)} %`,
     ]);
   const header = ["weight", "before", "scaled ranks", "after", "rank", "cut off by the rank"];
@@ -109,7 +128,9 @@ function repairText(report: RepairReport): string {
     ...(rows.length === 0 ? [] : [""]),
     `intruder dimensions: ${before} before, ${after} after, λ = ${lambda}, in ${matrices.length} matrices`,
     ...(worst > NOTICEABLE
-      ? [`note: up to ${(100 * worst).toFixed(0)} % of the new update is lost to its rank; --rank exact keeps all of it`]
+      ? [
+          `note: up to ${(100 * worst).toFixed(0)} % of the new update is lost to its rank; --rank exact keeps all of it`,
+        ]
       : []),
   ].join("\n");
 }

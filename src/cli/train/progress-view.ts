@@ -2,7 +2,8 @@
 import { basename } from "node:path";
 import { contextText } from "../../lm/usable-context.ts";
 import type { EndEvent, LogEvent, StartEvent, StepEvent, TrainerCallback } from "../../train/run/events.ts";
-import { isTrainRow } from "../../train/run/log-rows.ts";
+import { analysisText } from "../../train/run/analysis-row.ts";
+import { isAnalysisRow, isTrainRow } from "../../train/run/log-rows.ts";
 import {
   countText,
   evaluationText,
@@ -53,15 +54,15 @@ export class ProgressView implements TrainerCallback {
     this.#rate = new TokenRate(this.#startedAt, event.startTokens);
     const [trainable, all] = [trainableParameters, allParameters].map((count) => count.toLocaleString("en-US"));
     const share = ((100 * trainableParameters) / allParameters).toFixed(4);
-    this.#note(`trainable params: ${trainable} || all params: ${all} || trainable%: ${share}`);
-    if (context !== undefined) this.#note(contextText(context));
+    this.note(`trainable params: ${trainable} || all params: ${all} || trainable%: ${share}`);
+    if (context !== undefined) this.note(contextText(context));
     if (paging !== undefined) {
       const { resident, paged, atOnce } = paging;
-      this.#note(
+      this.note(
         `optimizer states: ${byteText(resident)} in memory, ${byteText(paged)} paged to the disk, at most ${byteText(atOnce)} of it read at a time`,
       );
     }
-    if (resumedFrom !== undefined) this.#note(`resumed from ${resumedFrom}, ${startStep} of ${totalSteps} steps done`);
+    if (resumedFrom !== undefined) this.note(`resumed from ${resumedFrom}, ${startStep} of ${totalSteps} steps done`);
     if (isInteractive(this.#stream, this.#env)) {
       this.#bar = new Progress({
         label: "training",
@@ -81,12 +82,13 @@ export class ProgressView implements TrainerCallback {
   }
 
   onLog({ row }: LogEvent): void {
+    if (isAnalysisRow(row)) this.note(`step ${row.step}: ${analysisText(row)}`);
     // On a terminal the bar has shown it.
     if (this.#bar !== undefined || !isTrainRow(row)) return;
     const { totalSteps = 0, startStep = 0 } = this.#start ?? {};
     const seconds = (this.#now() - this.#startedAt) / 1000;
     const left = (seconds / Math.max(1, row.step - startStep)) * Math.max(0, totalSteps - row.step);
-    this.#note(
+    this.note(
       [
         `step ${row.step}/${totalSteps} (${percentText(row.step, totalSteps)})`,
         `epoch ${row.epoch.toFixed(2)}`,
@@ -101,12 +103,12 @@ export class ProgressView implements TrainerCallback {
   }
 
   onEvaluate({ row, best }: Parameters<NonNullable<TrainerCallback["onEvaluate"]>>[0]): void {
-    this.#note(`step ${row.step}: ${evaluationText(row)}${best ? " (best so far)" : ""}`);
+    this.note(`step ${row.step}: ${evaluationText(row)}${best ? " (best so far)" : ""}`);
   }
 
   onSave({ path, removed }: Parameters<NonNullable<TrainerCallback["onSave"]>>[0]): void {
     const gone = removed.length === 0 ? "" : `, removed ${removed.map((one) => basename(one)).join(", ")}`;
-    this.#note(`saved ${path}${gone}`);
+    this.note(`saved ${path}${gone}`);
   }
 
   onSkip({
@@ -119,15 +121,15 @@ export class ProgressView implements TrainerCallback {
     this.#totalSkipped = totalSkipped;
     if (this.#skips++ >= SKIPS_SHOWN) return;
     const where = sources.length === 0 ? "" : `: ${sources.slice(0, 3).join(", ")}${sources.length > 3 ? ", …" : ""}`;
-    this.#note(`step ${step}: skipped ${samples} ${samples === 1 ? "sample" : "samples"} (${reason})${where}`);
-    if (this.#skips === SKIPS_SHOWN) this.#note("further skips are counted, not shown");
+    this.note(`step ${step}: skipped ${samples} ${samples === 1 ? "sample" : "samples"} (${reason})${where}`);
+    if (this.#skips === SKIPS_SHOWN) this.note("further skips are counted, not shown");
   }
 
   onEnd({ reason, step, loss, elapsedMs, checkpoint, best }: EndEvent): void {
     if (reason === "finished") this.#bar?.finish();
     else this.#bar?.stop();
     this.#bar = undefined;
-    if (this.#totalSkipped > 0) this.#note(`skipped ${this.#totalSkipped} samples in all`);
+    if (this.#totalSkipped > 0) this.note(`skipped ${this.#totalSkipped} samples in all`);
     const words: Record<EndEvent["reason"], string> = {
       finished: "finished",
       "early-stopping": "stopped early, since the evaluations no longer got better,",
@@ -136,15 +138,16 @@ export class ProgressView implements TrainerCallback {
     };
     const mean = loss === undefined ? "" : `, mean loss ${loss.toPrecision(4)}`;
     const steps = step === 1 ? "a step" : `${step} steps`;
-    this.#note(`${words[reason]} after ${steps} in ${duration(elapsedMs / 1000)}${mean}`);
-    if (best !== undefined) this.#note(`took the best weights: those of step ${best}`);
+    this.note(`${words[reason]} after ${steps} in ${duration(elapsedMs / 1000)}${mean}`);
+    if (best !== undefined) this.note(`took the best weights: those of step ${best}`);
     // An interrupted run can be gone on with whole, which its caller knows how to say.
     if (checkpoint !== undefined && reason === "failed") {
-      this.#note(`to go on from there: resume_from_checkpoint=${checkpoint}`);
+      this.note(`to go on from there: resume_from_checkpoint=${checkpoint}`);
     }
   }
 
-  #note(text: string): void {
+  /** A line above the bar. */
+  note(text: string): void {
     if (this.#bar !== undefined) this.#bar.note(text);
     else this.#stream.write(`${text}\n`);
   }

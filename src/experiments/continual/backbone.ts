@@ -3,8 +3,10 @@
  * that it was pretrained as, which says what was forgotten.
  */
 import { createHash } from "node:crypto";
-import { type Row, memoryRows, type RowSource } from "../../data/row-source.ts";
+import { targetLoss, textRows, type TextRows } from "../../analysis/measures/forgetting.ts";
+import type { Row } from "../../data/row-source.ts";
 import { IGNORED } from "../../data/sample.ts";
+import { classTarget, classTokens } from "../../data/text/encode-class.ts";
 import { loadTokenizer, type Tokenizer } from "../../data/text/index.ts";
 import { ConfigError } from "../../errors.ts";
 import { readModelConfig } from "../../formats/model/config.ts";
@@ -13,15 +15,16 @@ import { Graph } from "../../ir/graph.ts";
 import { gather } from "../../ir/ops/gather.ts";
 import { reshape } from "../../ir/ops/reshape.ts";
 import { dim, shapeOf } from "../../ir/shape.ts";
+import { pseudoLoss } from "../../lm/pseudo-loss.ts";
 import { LanguageModel } from "../../lm/language-model.ts";
+import { readModel } from "../../lm/read-model.ts";
 import { supervisedRows } from "../../lm/rows.ts";
 import { sequenceFeeds, wholeSequence } from "../../lm/sequence.ts";
 import { familyOf } from "../../models/index.ts";
-import type { TextModel } from "../../models/text-model.ts";
+import { CAUSAL, type TextModel } from "../../models/text-model.ts";
 import type { LinearLayer, ParameterSpec } from "../../nn/module.ts";
 import { ortDevice } from "../../runtime/node/device-node.ts";
 import type { Device, Executable } from "../../runtime/runtime.ts";
-import { evaluateRows } from "../../train/evaluate-rows.ts";
 import type { Example } from "../tasks/index.ts";
 import type { Features } from "./head-fit.ts";
 
@@ -35,6 +38,8 @@ export interface EncodedTask {
   readonly cut: number;
 }
 
+type PretrainingSample = TextRows | { readonly texts: readonly Int32Array[]; readonly maskTokenId: number };
+
 export class Backbone {
   readonly device: Device;
   readonly tokenizer: Tokenizer;
@@ -46,7 +51,7 @@ export class Backbone {
   readonly #classifiers = new Map<number, TextModel>();
   readonly #reader: LanguageModel;
   readonly #features: Executable;
-  #sample: RowSource | undefined;
+  #sample: PretrainingSample | undefined;
 
   private constructor(
     device: Device,
@@ -78,14 +83,12 @@ export class Backbone {
       throw new ConfigError({ where: dir, what: "models of this type cannot classify", got: config.modelType });
     }
     const build = (classes: number) => family.build(config, { kind: "classification", classes });
-    const pretrained = family.build(config);
-    config.check();
+    const { model: pretrained, match } = await readModel(dir, {
+      taskOf: () => (family.tasks.includes("causal") ? CAUSAL : { kind: "masked" }),
+    });
     const device = await ortDevice({ device: "cpu", ...(threads === undefined ? {} : { threads }) });
     try {
-      await loadWeights(device, pretrained.parameters, dir, {
-        tied: pretrained.tied,
-        ...(family.storedName === undefined ? {} : { storedName: family.storedName }),
-      });
+      await loadWeights(device, pretrained.parameters, dir, match);
       const features = await device.compile(featureGraph(build(2)));
       return new Backbone(device, tokenizer, pretrained, build, features);
     } catch (error) {
@@ -109,17 +112,18 @@ export class Backbone {
   /** @param maxLength tokens that a row has at most: longer texts lose their end. Default: as many as the model has positions */
   async encode(examples: readonly Example[], maxLength = Infinity): Promise<EncodedTask> {
     const limit = Math.min(maxLength, this.pretrained.maxPositions);
-    const { classToken } = this.classifier(2);
-    const texts = examples.map(({ text, pair }) => (pair === undefined ? text : `${text}\n${pair}`));
-    const all = await this.tokenizer.encodeBatch(texts, { addSpecialTokens: true });
-    const rows = all.map((ids, i): Row => {
-      const inputIds = ids.length <= limit ? ids : cutTo(ids, limit, classToken === "first");
-      const at = classToken === "first" ? 0 : inputIds.length - 1;
-      // For those that count what is predicted.
-      const labels = new Int32Array(inputIds.length).fill(IGNORED);
-      return { inputIds, labels, targets: [{ at, label: examples[i]!.label }] };
-    });
-    return { rows, cut: all.filter(({ length }) => length > limit).length };
+    const { classToken = "last" } = this.classifier(2);
+    const rows: Row[] = [];
+    let cut = 0;
+    for (const { text, pair, label } of examples) {
+      const both = pair === undefined ? { text } : { text, pair };
+      const { inputIds, types, truncatedFrom } = await classTokens(both, this.tokenizer, limit);
+      if (truncatedFrom !== undefined) cut++;
+      const { length } = inputIds;
+      const labels = new Int32Array(length).fill(IGNORED);
+      rows.push({ inputIds, types, labels, targets: [classTarget(length, classToken, label)] });
+    }
+    return { rows, cut };
   }
 
   /** Hidden states that tell the classes, with the weights as they are now. */
@@ -146,26 +150,39 @@ export class Backbone {
   }
 
   /**
-   * Mean loss on texts like those of its pretraining, in nats per token, with the weights as they are now.
+   * Mean loss on texts like those of its pretraining, in nats per token, with the weights as they are now: of the next token, or of
+   * an encoder the pseudo-loss, each token masked once.
    * @param texts the same ones at every call
+   * @throws ConfigError if an encoder's tokenizer has no token that masks
    */
-  async pretrainingLoss(texts: readonly string[], maxLength = Infinity): Promise<number> {
-    if (this.#sample === undefined) {
-      const limit = Math.min(maxLength, this.pretrained.maxPositions);
-      const ids = await this.tokenizer.encodeBatch(texts, { addSpecialTokens: true });
-      this.#sample = memoryRows(
-        ids.map((all) => all.subarray(0, limit)).map((inputIds) => ({ inputIds, labels: inputIds })),
-      );
-    }
+  async pretrainingLoss(texts: readonly string[], maxLength = Infinity, signal?: AbortSignal): Promise<number> {
     // What was compiled holds the weights of then.
     await this.#reader.changed();
-    const result = await evaluateRows(
-      { language: this.#reader, adapters: [] },
-      this.#sample,
-      BATCH,
-      this.tokenizer.padId,
-    );
-    return result!.loss;
+    this.#sample ??= await this.#sampleOf(texts, Math.min(maxLength, this.pretrained.maxPositions));
+    if ("rows" in this.#sample) {
+      const { loss } = await targetLoss({ language: this.#reader }, this.#sample, BATCH, this.tokenizer.padId, signal);
+      return loss;
+    }
+    const { loss } = await pseudoLoss(this.#reader, this.#sample.texts, {
+      maskTokenId: this.#sample.maskTokenId,
+      isSpecial: (id) => this.tokenizer.isSpecial(id),
+      batchSize: BATCH,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    return loss;
+  }
+
+  async #sampleOf(texts: readonly string[], length: number): Promise<PretrainingSample> {
+    const { tokenizer } = this;
+    if (this.pretrained.task.kind === "causal") return textRows(texts, tokenizer, length);
+    const { mask_token: mask } = tokenizer.specialTokens;
+    const maskTokenId = mask === undefined ? undefined : tokenizer.idOf(mask);
+    if (maskTokenId === undefined) {
+      throw new ConfigError({ where: tokenizer.dir, what: "the tokenizer has no token that masks" });
+    }
+    const rows: Int32Array[] = [];
+    for (const text of texts) rows.push((await classTokens({ text }, tokenizer, length)).inputIds);
+    return { texts: rows, maskTokenId };
   }
 
   /** SHA-256 of all its parameters, bit for bit: 64 hexadecimal digits. */
@@ -199,11 +216,4 @@ function featureGraph(model: TextModel): Graph {
   const rows = graph.feed("features/rows", { dtype: "int32", shape: [dim("N")] });
   graph.output("features", gather(reshape(hidden, [-1, model.hiddenSize]), rows));
   return graph;
-}
-
-/** Without its end, but for the token that a tokenizer puts there. */
-function cutTo(ids: Int32Array, length: number, keepsLast: boolean): Int32Array {
-  const cut = ids.slice(0, length);
-  if (keepsLast) cut[length - 1] = ids.at(-1)!;
-  return cut;
 }

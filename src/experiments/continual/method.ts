@@ -89,8 +89,10 @@ export async function begin(
   if (method.kind === "full") return { adapters: [], weights };
   const { r, alpha } = method;
   const targetModules = "all-linear";
+  // The head is trained itself, as in full fine-tuning, and not as a copy.
+  const { newModules: _head, ...body } = model;
   if (method.kind !== "o-lora") {
-    const adapter = attach(model, lora, { targetModules, config: { r, alpha } });
+    const adapter = attach(body, lora, { targetModules, config: { r, alpha } });
     await initializeAdapter(device, adapter, seed);
     if (method.kind === "seq-lora" && memory.ranks.length > 0) {
       await write(device, adapter, memory, { a: NAMES.A, b: NAMES.B });
@@ -99,7 +101,7 @@ export async function begin(
   }
   const { lambda1, overlap } = method;
   const config = { r, alpha, lambda1, overlap, earlier: memory.ranks };
-  const adapter = attach(model, oLora, { targetModules, config });
+  const adapter = attach(body, oLora, { targetModules, config });
   await initializeAdapter(device, adapter, seed);
   if (memory.ranks.length > 0) await write(device, adapter, memory, { a: NAMES.earlierA, b: NAMES.earlierB });
   return { adapters: [adapter], weights: [] };

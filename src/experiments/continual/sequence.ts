@@ -44,7 +44,7 @@ export interface SequenceOptions {
   readonly maxLength?: number;
   /** Texts like those of the pretraining, whose loss says what is forgotten of it. Default: it is not measured. */
   readonly pretrainingTexts?: readonly string[];
-  /** Weights whose similarity with the base's is kept for pictures. Default: none. */
+  /** Endings of the names of layers whose similarity with the base's is kept for pictures. Default: none. */
   readonly pictured?: readonly string[];
 }
 
@@ -88,8 +88,8 @@ export interface TrainedStage extends TestedStage {
   readonly training: TrainedTask;
   /** Against the base as it was, ε = 0.5 among the first 10: sums over the matrices, by side. */
   readonly intruders: { readonly left: number; readonly right: number };
-  /** Matrices that were compared. */
-  readonly matrices: number;
+  /** The same for each matrix: left and right. */
+  readonly intrudersByMatrix: Readonly<Record<string, readonly [left: number, right: number]>>;
   /** ‖ΔW‖_F / ‖W₀‖_F, mean over the matrices. */
   readonly change: number;
   /**
@@ -97,7 +97,7 @@ export interface TrainedStage extends TestedStage {
    * mean over matrices and tasks before; null for the first task, and for other methods.
    */
   readonly overlap: number | null;
-  /** |U₀ᵀ U|, the first ten of each, of the matrices that were asked for. */
+  /** |U₀ᵀ U| of left vectors, the first ten of each, three decimals, of the matrices that were asked for. */
   readonly pictures: readonly { readonly name: string; readonly similarity: readonly (readonly number[])[] }[];
 }
 
@@ -240,17 +240,18 @@ class Sequence {
       accuracies.push(await head.accuracy(await this.#backbone.features(test.rows)));
     }
     const pretrainingLoss =
-      pretrainingTexts === undefined ? null : await this.#backbone.pretrainingLoss(pretrainingTexts, maxLength);
+      pretrainingTexts === undefined ? null : await this.#backbone.pretrainingLoss(pretrainingTexts, maxLength, this.#context.signal);
     const after = await this.#backbone.hash();
     if (after !== backboneHash) throw new Error(`tests have changed the backbone: ${backboneHash} became ${after}`);
     return { accuracies, pretrainingLoss, backboneHash };
   }
 
   /** The weights as they are against the base's. */
-  async #measure(): Promise<Pick<TrainedStage, "intruders" | "matrices" | "change" | "pictures">> {
+  async #measure(): Promise<Pick<TrainedStage, "intruders" | "intrudersByMatrix" | "change" | "pictures">> {
     const { layers } = this.#backbone;
-    const pictured = new Set(this.#options.pictured ?? []);
+    const { pictured = [] } = this.#options;
     const intruders = { left: 0, right: 0 };
+    const intrudersByMatrix: Record<string, readonly [number, number]> = {};
     const pictures: { name: string; similarity: number[][] }[] = [];
     let change = 0;
     for (const layer of layers) {
@@ -258,22 +259,25 @@ class Sequence {
       const data = await this.#weight(layer);
       change += normOf(data.map((value, i) => value - before[i]!)) / normOf(before) / layers.length;
       const tuned = svd(matrixOf(layer, data), TOP + 1);
-      for (const side of ["left", "right"] as const) {
+      const found = (["left", "right"] as const).map((side) => {
         const compared = cosines(base[side], tuned[side].slice(0, TOP));
-        intruders[side] += intrudersAmong(maxCosines(compared), {
+        const { count } = intrudersAmong(maxCosines(compared), {
           values: tuned.values,
           baseVectors: base[side].length,
           width: tuned[side][0]?.length ?? 0,
           k: TOP,
           epsilon: EPSILON,
           side,
-        }).count;
-        if (side === "left" && pictured.has(layer.weight)) {
-          pictures.push({ name: layer.weight, similarity: corner(compared, TOP) });
+        });
+        intruders[side] += count;
+        if (side === "left" && pictured.some((ending) => layer.name.endsWith(ending))) {
+          pictures.push({ name: layer.name, similarity: corner(compared, TOP).map((row) => row.map(rounded)) });
         }
-      }
+        return count;
+      });
+      intrudersByMatrix[layer.name] = [found[0]!, found[1]!];
     }
-    return { intruders, matrices: layers.length, change, pictures };
+    return { intruders, intrudersByMatrix, change, pictures };
   }
 
   async #weight({ weight }: LinearLayer): Promise<Float32Array> {
@@ -358,6 +362,10 @@ function productNorm(x: Float32Array, y: Float32Array, width: number): number {
     }
   }
   return Math.sqrt(squares);
+}
+
+function rounded(value: number): number {
+  return Math.round(value * 1000) / 1000;
 }
 
 function normOf(values: Float32Array): number {

@@ -2,7 +2,7 @@
  * A sequence of tasks on disk, as it is between two tasks: `stage.json` with the results so far, and a safetensors file with the
  * weights and factors that the next task begins with. The JSON file comes last and says which one that is.
  */
-import { rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError, FormatError } from "../../errors.ts";
 import { openSafetensors, writeSafetensors, type TensorToWrite } from "../../formats/safetensors/index.ts";
@@ -64,6 +64,7 @@ export async function writeStage(
   }
   const name = tensors.length === 0 ? null : `stage-${results.stages.length}.safetensors`;
   const file: StageFile = { format: FORMAT, identity, tensors: name, ranks: memory.ranks, results };
+  await mkdir(folder, { recursive: true });
   if (name !== null) await writeSafetensors(join(folder, name), tensors);
   await replaceFile(join(folder, FILE), `${JSON.stringify(file)}\n`);
   if (before?.tensors != null && before.tensors !== name) await rm(join(folder, before.tensors), { force: true });

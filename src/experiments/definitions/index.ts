@@ -1,4 +1,6 @@
 /** Every experiment, in the order in which they are listed. */
 import type { Experiment } from "../experiment.ts";
 
-export const EXPERIMENTS: readonly Experiment[] = [];
+import { INTRUDERS } from "./intruders.ts";
+
+export const EXPERIMENTS: readonly Experiment[] = [INTRUDERS];

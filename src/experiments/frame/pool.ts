@@ -46,6 +46,11 @@ export class Pool {
     return join(this.dir, planned.job.kind.name, planned.identity);
   }
 
+  /** Where the job keeps what it needs to go on after an interruption. */
+  state(planned: PlannedJob): string {
+    return `${this.folder(planned)}-${this.#code}.state`;
+  }
+
   /**
    * What was kept of this very job; undefined where there is nothing, or something damaged.
    * @param anyCode also if another version of the code made it
@@ -95,6 +100,7 @@ export class Pool {
     const text = JSON.stringify(kept, finiteOnly);
     await rm(this.#file(planned), { force: true });
     await rm(this.folder(planned), { recursive: true, force: true });
+    if (kept.status === "finished") await rm(this.state(planned), { recursive: true, force: true });
     if (draft !== undefined) await this.#settle(draft, planned, kept.status);
     await replaceFile(this.#file(planned), `${text}\n`);
     // As whoever reads it later will have it.

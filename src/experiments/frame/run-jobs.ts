@@ -96,6 +96,7 @@ async function runOne(
   const results = resultsOf(plan, kept, pool);
   const context: JobContext = {
     folder,
+    state: pool.state(planned),
     signal,
     threads,
     done: (needed) => ({ result: results.of(needed)!, folder: results.folder(needed) }),

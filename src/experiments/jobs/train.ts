@@ -21,6 +21,7 @@ import { canonical } from "../canonical.ts";
 import type { JobContext, JobKind } from "../experiment.ts";
 import { bundledIdentity } from "../rig/bundled.ts";
 import { checkpointFile, FINAL, type KeptMatrix, writeTuned } from "../rig/weights-file.ts";
+import { WHO_HAS_MORE } from "../rig/who-has-more.ts";
 import { openWorkbench, type Workbench } from "../rig/workbench.ts";
 import { type Example, type GeneratedTask, TASKS } from "../tasks/index.ts";
 
@@ -120,7 +121,7 @@ export function tuningName(tuning: Tuning): string {
 }
 
 export function taskNamed(name: string): GeneratedTask {
-  const task = TASKS.find((one) => one.name === name);
+  const task = [WHO_HAS_MORE, ...TASKS].find((one) => one.name === name);
   if (task === undefined) throw new Error(`there is no task "${name}"`);
   return task;
 }

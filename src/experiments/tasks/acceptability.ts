@@ -20,6 +20,6 @@ export const ACCEPTABILITY = generatedTask(
       [sentence[at], sentence[at + 1]] = [sentence[at + 1]!, sentence[at]!];
     }
     const text = `${sentence.join(" ")}.`;
-    return text.slice(0, 1).toUpperCase() + text.slice(1);
+    return { text: text.slice(0, 1).toUpperCase() + text.slice(1) };
   },
 );

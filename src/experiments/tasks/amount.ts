@@ -19,6 +19,6 @@ export const AMOUNT = generatedTask(
       `There are ${number} ${words.pick(OBJECTS)} ${words.pick(PLACES)}.`,
     ]);
     const text = `${said} ${words.pick(TAILS)}`;
-    return text;
+    return { text };
   },
 );

@@ -18,7 +18,7 @@ export const FACT = generatedTask(
   },
   (words, label) => {
     const text = words.pick(OPENINGS) + (label === 2 ? unknown(words) : known(words, label === 0));
-    return text;
+    return { text };
   },
 );
 

@@ -5,12 +5,12 @@
  */
 import { ACCEPTABILITY } from "./acceptability.ts";
 import { AMOUNT } from "./amount.ts";
+import { COMPARISON } from "./comparison.ts";
 import { FACT } from "./fact.ts";
-import { OWNER } from "./owner.ts";
 import { SENTIMENT } from "./sentiment.ts";
 import { TAKEN } from "./taken.ts";
 import type { GeneratedTask } from "./task.ts";
 
 export type { Example, GeneratedTask, Split, Task } from "./task.ts";
 
-export const TASKS: readonly GeneratedTask[] = [TAKEN, ACCEPTABILITY, SENTIMENT, AMOUNT, OWNER, FACT];
+export const TASKS: readonly GeneratedTask[] = [TAKEN, ACCEPTABILITY, SENTIMENT, AMOUNT, COMPARISON, FACT];

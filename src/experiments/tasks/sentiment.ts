@@ -24,6 +24,6 @@ export const SENTIMENT = generatedTask(
     const mood = words.pick((label === 1) === denied ? BAD : GOOD);
     const closing = words.chance(0.5) ? `, ${words.pick(CLOSINGS)}` : "";
     const text = `${words.pick(OPENINGS)} ${words.pick(CHILDREN)} was ${denied ? "not " : ""}${mood}${closing}.`;
-    return text;
+    return { text };
   },
 );

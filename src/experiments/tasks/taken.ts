@@ -18,6 +18,6 @@ export const TAKEN = generatedTask(
     const text = words.chance(0.5)
       ? `${child} saw the ${other} and took the ${thing} ${place}.`
       : `${child} took the ${thing} and saw the ${other} ${place}.`;
-    return text;
+    return { text };
   },
 );

@@ -1,7 +1,8 @@
 /**
  * Classification tasks: a text, and which of a few classes it belongs to.
  *
- * Generated ones are functions of a seed. A text is either for training or for tests, whatever the seed.
+ * Generated ones are functions of a seed. A text is either for training or for tests, whatever the seed; a task may say that what
+ * its texts are about is.
  */
 import { ConfigError } from "../../errors.ts";
 import { Random, streamOf } from "../../random.ts";
@@ -35,13 +36,20 @@ export interface GeneratedTask extends Task {
   generate(seed: number, n: number, split?: Split): Example[];
 }
 
-/** One in this many texts is for tests. */
+/** What is drawn. */
+export interface Drawn {
+  readonly text: string;
+  /** Whatever must not be both trained on and tested. Default: the text. */
+  readonly key?: string;
+}
+
+/** One in this many keys is for tests. */
 const TEST_SHARE = 4;
 /** Draws in a row that give nothing new, after which there is nothing new. */
 const PATIENCE = 2000;
 
 /** @param draw a text of the class */
-export function generatedTask(task: Task, draw: (words: Words, label: number) => string): GeneratedTask {
+export function generatedTask(task: Task, draw: (words: Words, label: number) => Drawn): GeneratedTask {
   return {
     ...task,
     generate(seed, n, split = "train") {
@@ -50,8 +58,8 @@ export function generatedTask(task: Task, draw: (words: Words, label: number) =>
       const examples = Array.from({ length: n }, (_, i) => {
         const label = i % task.labels.length;
         for (let attempt = 0; attempt < PATIENCE; attempt++) {
-          const text = draw(words, label);
-          if (splitOf(task.name, text) !== split || known.has(text)) continue;
+          const { text, key = text } = draw(words, label);
+          if (splitOf(task.name, key) !== split || known.has(text)) continue;
           known.add(text);
           return { text, label };
         }
@@ -66,8 +74,8 @@ export function generatedTask(task: Task, draw: (words: Words, label: number) =>
   };
 }
 
-function splitOf(task: string, text: string): Split {
-  return streamOf(`${task}/${text}`) % TEST_SHARE === 0 ? "test" : "train";
+function splitOf(task: string, key: string): Split {
+  return streamOf(`${task}/${key}`) % TEST_SHARE === 0 ? "test" : "train";
 }
 
 /** Draws from lists. */

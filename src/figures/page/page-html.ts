@@ -73,9 +73,14 @@ function sectionHtml({ id, title, blocks }: Section, state: State): string {
   return `<section id="${escapeXml(id)}">\n<h2>${inline(title)}</h2>\n${content}\n</section>`;
 }
 
+/** Names of parameters and paths may go on in the next line after a dot or a stroke, where a screen is narrow. */
+function breakable(escaped: string): string {
+  return escaped.replace(/[^\s`]{20,}/g, (word) => word.replace(/([./_-])(?=\w)/g, "$1<wbr>"));
+}
+
 /** Plain text; what stands between backticks becomes code. */
 function inline(text: string): string {
-  return escapeXml(text).replace(/`([^`]+)`/g, "<code>$1</code>");
+  return breakable(escapeXml(text)).replace(/`([^`]+)`/g, "<code>$1</code>");
 }
 
 function listHtml(items: readonly string[]): string {

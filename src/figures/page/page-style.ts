@@ -84,10 +84,11 @@ button{font:inherit;color:inherit;background:none;border:0;padding:0;cursor:poin
 table{border-collapse:separate;border-spacing:0;font-size:.88rem;font-variant-numeric:tabular-nums;min-width:100%}
 caption{caption-side:top;text-align:left;padding:.5rem .7rem;color:var(--faint)}
 th,td{padding:.38rem .7rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
-th{position:sticky;top:0;background:var(--head);z-index:2;white-space:nowrap;vertical-align:bottom}
+th{position:sticky;top:0;background:var(--head);z-index:2;max-width:8.5rem;vertical-align:bottom}
 td.n,th.n{text-align:right}
 td.n{white-space:nowrap}
-tr>:first-child{position:sticky;left:0;background:var(--card);z-index:1;min-width:9rem;max-width:22rem}
+td:first-child{line-height:1.35}
+tr>:first-child{position:sticky;left:0;background:var(--card);z-index:1;min-width:19rem;max-width:24rem}
 thead tr>:first-child{background:var(--head);z-index:3}
 tbody tr:last-child td{border-bottom:0}
 tbody tr:hover td{background:var(--head)}

@@ -117,7 +117,7 @@ async function readLegacy(source: FileSource): Promise<Layout> {
   const widths = new Map<string, TorchStorage>();
   for (const storage of storagesOf(found)) widths.set(storage.key, storage);
   const arrays = new Map<string, ArrayBytes>();
-  for (const key of keys as string[]) {
+  for (const key of keys) {
     const storage = widths.get(key);
     const count = await elementCount(source, at);
     // An array that no tensor shows: its type, and so its length, is not known, and what follows cannot be found.

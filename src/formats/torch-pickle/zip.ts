@@ -118,11 +118,17 @@ class SourceReader extends RandomAccessReader {
     position: number,
     callback: (error: Error | null) => void,
   ): void {
-    const target = new Uint8Array(buffer.buffer, buffer.byteOffset + offset, length);
-    this.#source.read(target, position, "archive").then(
-      () => callback(null),
-      (error: unknown) => callback(error instanceof Error ? error : new Error(String(error))),
-    );
+    void this.#answer(new Uint8Array(buffer.buffer, buffer.byteOffset + offset, length), position, callback);
+  }
+
+  async #answer(target: Uint8Array, position: number, callback: (error: Error | null) => void): Promise<void> {
+    let problem: Error | null = null;
+    try {
+      await this.#source.read(target, position, "archive");
+    } catch (error) {
+      problem = error instanceof Error ? error : new Error(String(error));
+    }
+    callback(problem);
   }
 
   override close(callback: (error: Error | null) => void): void {

@@ -96,6 +96,15 @@ interface CellVariant extends Variant {
   readonly where: string;
 }
 
+/** What comparisons measure is perplexity. */
+const NO_CLASSES: Problem = {
+  where: "stage",
+  what: "classifiers are not compared",
+  got: "cls",
+  expected: "sft or pt",
+  hint: "run the configurations one by one: all_results.json has the accuracy of each",
+};
+
 class Reader {
   readonly problems: Problem[];
   readonly #path: string;
@@ -275,7 +284,7 @@ class Reader {
         const own = variant.items.some(({ name: key }) => idle.includes(key));
         const useful = notes.filter((note) => own || !note.includes("no effect with finetuning_type"));
         for (const note of useful) noted.set(note, (noted.get(note) ?? new Set()).add(variant.name));
-        for (const problem of problems) {
+        for (const problem of [...problems, ...(config.stage === "cls" ? [NO_CLASSES] : [])]) {
           const key = new ConfigError(problem).message;
           const known = found.get(key) ?? { problem, cells: [] };
           known.cells.push(variant.name);

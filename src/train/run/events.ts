@@ -22,6 +22,8 @@ export interface StartEvent {
   readonly startStep: number;
   /** Tokens seen before: 0 for a new run. */
   readonly startTokens: number;
+  /** Rows of the log so far: none for a new run. */
+  readonly history?: readonly LogRow[];
   /** Path of the checkpoint that the run goes on from. */
   readonly resumedFrom?: string;
   readonly trainableParameters: number;
@@ -47,6 +49,15 @@ export interface StepEvent {
   readonly tokensSeen: number;
   /** Resident memory of the process. */
   readonly memoryBytes: number;
+}
+
+/** An optimizer step has been taken, and may be looked at. */
+export interface MeasureEvent {
+  /** From 1. */
+  readonly step: number;
+  readonly epoch: number;
+  /** Optimizer steps of the whole run. */
+  readonly totalSteps: number;
 }
 
 export interface LogEvent {
@@ -106,7 +117,15 @@ export interface TrainerEvents {
   readonly onEnd: EndEvent;
 }
 
-export type TrainerCallback = { [K in keyof TrainerEvents]?: Handler<TrainerEvents[K]> };
+type Handlers = { [K in keyof TrainerEvents]?: Handler<TrainerEvents[K]> };
+
+export type TrainerCallback = Handlers & {
+  /**
+   * Looks at the model after a step, and leaves it as it is. What it returns becomes a row of the log; undefined: there is
+   * nothing to say at this step.
+   */
+  measure?: (event: MeasureEvent) => Promise<Readonly<Record<string, number>> | undefined>;
+};
 
 /** Tells each callback in turn. */
 export async function emit<K extends keyof TrainerEvents>(
@@ -114,5 +133,5 @@ export async function emit<K extends keyof TrainerEvents>(
   name: K,
   event: TrainerEvents[K],
 ): Promise<void> {
-  for (const callback of callbacks) await callback[name]?.(event);
+  for (const callback of callbacks) await (callback as Handlers)[name]?.(event);
 }

@@ -30,6 +30,11 @@ export function isEvalRow(row: LogRow): row is EvalRow {
   return row["eval_loss"] !== undefined;
 }
 
+/** A row of what a callback measured: see analysis-row.ts. */
+export function isAnalysisRow(row: LogRow): boolean {
+  return row["analysis_intruders"] !== undefined;
+}
+
 /** The row without its place in the run: what transformers calls metrics. */
 export function metricsOf(row: LogRow): Record<string, number> {
   const { step: _step, ...metrics } = row;

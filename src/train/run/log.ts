@@ -46,7 +46,9 @@ export interface EvalEntry extends Moment {
   /** Mean over the supervised tokens of the evaluation set. */
   readonly loss: number;
   readonly speed: SpeedCounts;
-  /** Other metrics in place of the perplexity, named without `eval_`. */
+  /** Whether the loss has a perplexity: of classes it has none. Default: true. */
+  readonly hasPerplexity?: boolean;
+  /** Further metrics, named without `eval_`. */
   readonly metrics?: Readonly<Record<string, number>>;
 }
 
@@ -106,12 +108,27 @@ export class RunLog {
     return row;
   }
 
-  /** Perplexity is the exponential of the loss: `eval_perplexity`. Classes have none. */
-  async evaluate({ step, epoch, loss, speed, metrics, tokensSeen }: EvalEntry): Promise<EvalRow> {
-    const further = Object.entries(metrics ?? { perplexity: Math.exp(loss) });
-    const named = Object.fromEntries(further.map(([name, value]) => [`eval_${name}`, value]));
-    const row = { epoch, eval_loss: loss, ...named, ...speedMetrics("eval", speed), step };
+  /** Perplexity is the exponential of the loss: `eval_perplexity`. */
+  async evaluate({
+    step,
+    epoch,
+    loss,
+    speed,
+    hasPerplexity = true,
+    metrics = {},
+    tokensSeen,
+  }: EvalEntry): Promise<EvalRow> {
+    const further = Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`eval_${name}`, value]));
+    const losses = { eval_loss: loss, ...(hasPerplexity ? { eval_perplexity: Math.exp(loss) } : {}) };
+    const row = { epoch, ...losses, ...further, ...speedMetrics("eval", speed), step };
     await this.#add(row, tokensSeen);
+    return row;
+  }
+
+  /** What a callback measured. */
+  async measured({ step, epoch, tokensSeen }: Moment, metrics: Readonly<Record<string, number>>): Promise<LogRow> {
+    const row = { epoch, ...metrics, step };
+    await this.#add(row, tokensSeen, metrics);
     return row;
   }
 
@@ -124,7 +141,12 @@ export class RunLog {
     return row;
   }
 
-  async #add(row: LogRow, tokensSeen: number | undefined): Promise<void> {
+  /** @param more what the line of the file has besides */
+  async #add(
+    row: LogRow,
+    tokensSeen: number | undefined,
+    more: Readonly<Record<string, number>> = {},
+  ): Promise<void> {
     this.#rows.push(row);
     if (this.#path === undefined) return;
     const seconds = (this.#now() - this.#startedAt) / 1000;
@@ -137,6 +159,7 @@ export class RunLog {
       eval_loss: row["eval_loss"],
       accuracy: row["eval_accuracy"],
       lr: row["learning_rate"],
+      ...more,
       epoch: row.epoch,
       percentage: this.#totalSteps === 0 ? 100 : round((row.step / this.#totalSteps) * 100, 2),
       elapsed_time: timedelta(this.elapsedMs / 1000),

@@ -31,9 +31,9 @@ export function tensorboardLog({ loggingDir, now = Date.now }: TensorboardOption
   };
 }
 
-/** `eval_loss` is `eval/loss`, `test_x` is `test/x`, and anything else is training. */
+/** `eval_loss` is `eval/loss`, `test_x` is `test/x`, `analysis_x` is `analysis/x`, and anything else is training. */
 export function curveName(metric: string): string {
-  const [, split, name] = /^(eval|test)_(.*)$/.exec(metric) ?? [];
+  const [, split, name] = /^(eval|test|analysis)_(.*)$/.exec(metric) ?? [];
   return split === undefined || name === undefined ? `train/${metric}` : `${split}/${name}`;
 }
 

@@ -94,12 +94,14 @@ describe("measures against NumPy", () => {
         const got = amplification(base, deltaSvd, want.r, 0, known);
         assert.equal(got.r, want.r);
         // Directions of ΔW past a planted rank are those of rounding to four decimals: see below.
-        close([got.along_delta], [want.along_delta], 1e-6);
-        close([got.factor!], [want.factor], 1e-6 * want.factor);
+        close([got.along_delta], [want.along_delta], 1e-5);
+        close([got.factor!], [want.factor], 1e-5 * want.factor);
         close([got.along_base, got.random_expected], [want.along_base, want.random_expected], VALUES);
       }
-      // Past a planted rank σ of ΔW are those of rounding to four decimals, 10⁻⁵ of the first one.
-      closeRows(subspaceSimilarity(baseSvd.right, deltaSvd.right), golden.phi_right, 2e-6);
+      // Past a planted rank the directions of ΔW are those of rounding to four decimals.
+      const planted = golden.sigma_delta.filter((value) => value > 1e-3 * golden.sigma_delta[0]!).length;
+      const first = (rows: readonly (readonly number[])[]) => rows.map((row) => row.slice(0, planted));
+      closeRows(first(subspaceSimilarity(baseSvd.right, deltaSvd.right)), first(golden.phi_right), 10 * VECTORS);
     });
 
     it(`${name}: W scaled along an intruder, and along its neighbour`, () => {

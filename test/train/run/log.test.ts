@@ -41,7 +41,7 @@ suite("the log of a run", () => {
     await log.finish({ step: 40, epoch: 2, loss: 1.5, speed: { samples: 85, steps: 40 }, tokensSeen: 5000 });
     assert.deepEqual(await lines(outputDir), [
       '{"current_steps": 10, "total_steps": 40, "loss": 2.125, "lr": 5e-05, "epoch": 0.5, "percentage": 25.0, "elapsed_time": "0:00:10", "remaining_time": "0:00:30", "throughput": 123.4, "total_tokens": 1234}',
-      '{"current_steps": 10, "total_steps": 40, "eval_loss": 2.0, "epoch": 0.5, "percentage": 25.0, "elapsed_time": "0:00:12", "remaining_time": "0:00:37"}',
+      '{"current_steps": 10, "total_steps": 40, "eval_loss": 2.0, "accuracy": 0.75, "epoch": 0.5, "percentage": 25.0, "elapsed_time": "0:00:12", "remaining_time": "0:00:37"}',
       '{"current_steps": 40, "total_steps": 40, "loss": 1.0, "lr": 0.0, "epoch": 2.0, "percentage": 100.0, "elapsed_time": "0:00:42", "remaining_time": "0:00:00", "throughput": 117.65, "total_tokens": 5000}',
       '{"current_steps": 40, "total_steps": 40, "epoch": 2.0, "percentage": 100.0, "elapsed_time": "0:00:42", "remaining_time": "0:00:00", "throughput": 117.65, "total_tokens": 5000}',
     ]);

@@ -56,8 +56,8 @@ export const classification: Format = {
     }
     return {
       kind: "class",
-      text: requiredText(record, text!),
-      ...(pair === undefined ? {} : { pair: requiredText(record, pair) }),
+      text: joinedColumns(record, text!),
+      ...(pair === undefined ? {} : { pair: joinedColumns(record, pair) }),
       label: index,
     };
   },
@@ -85,9 +85,10 @@ export function detectClassification(
   { text: wanted, label: wantedLabel }: ClassColumns = {},
 ): Detected {
   const table = new ColumnTable(records);
-  const missing = [...(wanted ?? []), ...(wantedLabel === undefined ? [] : [wantedLabel])].find(
-    (name) => !table.has(name),
-  );
+  const missing = [
+    ...(wanted ?? []).flatMap((name) => (table.has(name) ? [] : columnsIn(name))),
+    ...(wantedLabel === undefined ? [] : [wantedLabel]),
+  ].find((name) => !table.has(name));
   if (missing !== undefined) {
     throw new DataError({
       where: `${dataset}: ${missing === wantedLabel ? "label_column_name" : "text_column_names"}`,
@@ -118,7 +119,21 @@ export function detectClassification(
   return withUnused(
     { format: classification, columns, tags: OPENAI_TAGS, why: `text ${names}, class "${label}"` },
     table,
+    [label, ...text.flatMap((name) => [name, ...columnsIn(name)])],
   );
+}
+
+/** `question,answer` means both columns, with a space between them, unless a column is called so. */
+function columnsIn(name: string): string[] {
+  return name.split(",").map((part) => part.trim());
+}
+
+/** @throws RowProblem when one of them is missing, empty or no text */
+function joinedColumns(record: JsonRecord, name: string): string {
+  if (Object.hasOwn(record, name)) return requiredText(record, name);
+  return columnsIn(name)
+    .map((column) => requiredText(record, column))
+    .join(" ");
 }
 
 /** The columns of the texts alone, where classes are asked for. @throws DataError when it is not clear which are meant */

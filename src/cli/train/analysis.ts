@@ -1,0 +1,57 @@
+/** `analysis_steps` of a configuration: the callback that looks at the weights, with the texts that it needs. */
+import { analysisCallback } from "../../analysis/callback.ts";
+import type { RunConfig } from "../../config/read.ts";
+import { openDatasets } from "../../data/datasets/open.ts";
+import type { Tokenizer } from "../../data/text/tokenizer.ts";
+import { DataError } from "../../errors.ts";
+import { baseWeights } from "../../lm/base-weights.ts";
+import type { PretrainedModel } from "../../lm/pretrained-model.ts";
+import type { Trainable } from "../../lm/trainable.ts";
+import type { TrainerCallback } from "../../train/run/events.ts";
+
+export interface AnalysisParts {
+  readonly model: PretrainedModel;
+  readonly trainable: Trainable;
+  readonly tokenizer: Tokenizer;
+  /** Shows a warning. */
+  readonly warn: (text: string) => void;
+}
+
+/**
+ * None, or one.
+ * @throws DataError if a data set of `analysis_texts` is not found, or has no plain texts
+ */
+export async function configuredAnalysis(
+  config: RunConfig,
+  { model, trainable, tokenizer, warn }: AnalysisParts,
+): Promise<TrainerCallback[]> {
+  if (config.analysisSteps === null) return [];
+  const { original } = baseWeights(model);
+  const texts = config.analysisTexts === null ? undefined : await sampleTexts(config, config.analysisTexts);
+  const callback = analysisCallback(
+    { trainable: () => trainable },
+    {
+      tokenizer,
+      batchSize: config.perDeviceEvalBatchSize,
+      onWarning: warn,
+      ...(texts === undefined ? {} : { texts }),
+      // What is trained from scratch has no weights in a file.
+      ...(original === undefined || config.trainFromScratch ? {} : { original }),
+    },
+  );
+  return [callback];
+}
+
+async function sampleTexts(
+  { datasetDir, analysisSamples }: RunConfig,
+  dataset: readonly string[],
+): Promise<readonly string[]> {
+  const { train } = await openDatasets({ dataset, datasetDir, stage: "pt" });
+  const texts: string[] = [];
+  for await (const { sample } of train) {
+    if (sample.kind === "text") texts.push(sample.text);
+    if (texts.length >= analysisSamples) break;
+  }
+  if (texts.length > 0) return texts;
+  throw new DataError({ where: "analysis_texts", what: "has no plain texts", got: dataset.join(", ") });
+}

@@ -1,0 +1,176 @@
+/** Pictures of methods on a sequence of tasks. */
+import { similarityMapSvg } from "../../figures/similarity-maps.ts";
+import { sweepSvg } from "../../figures/sweep.ts";
+import { taskMatrixSvg } from "../../figures/task-matrix.ts";
+import { panelsSvg } from "../../figures/xy-chart.ts";
+import type { ExperimentFigure } from "../experiment.ts";
+import { deviationOverRuns, meanOverRuns, type MethodRuns } from "./plan.ts";
+import type { SequenceResult } from "./sequence.ts";
+
+/** @param what in a few words: model, tasks, seeds */
+export function sequenceFigures(all: readonly MethodRuns[], what: string): ExperimentFigure[] {
+  const methods = all.filter(({ runs }) => runs.some((run) => run !== undefined));
+  const first = methods.flatMap(({ runs }) => runs).find((run) => run !== undefined);
+  if (first === undefined) return [];
+  const tasks = first.tasks.map(({ name }) => name);
+  return [
+    ...methods.map((one) => matrix(one, tasks, what)),
+    byTask(methods, tasks, what),
+    overTasks(methods, tasks, {
+      name: "average-accuracy",
+      title: "Mean accuracy over all tasks",
+      caption: "Heads of all tasks are trained anew on the backbone after each task. At 0: the base.",
+      y: { label: "accuracy (%), mean over tasks" },
+      subtitle: what,
+      of: ({ baseline, stages }) =>
+        [baseline, ...stages].map(({ accuracies }) => 100 * mean(accuracies)),
+    }),
+    overTasks(methods, tasks, {
+      name: "intruders",
+      title: "Intruder dimensions over the sequence",
+      caption: "Against the base: among the 10 first left vectors of each matrix, those with no |cosine| of 0.5 or more.",
+      y: { label: "intruders, sum over matrices", from: 0 },
+      subtitle: what,
+      of: ({ stages }) => [0, ...stages.map(({ intruders }) => intruders.left)],
+    }),
+    ...(first.baseline.pretrainingLoss === null
+      ? []
+      : [
+          overTasks(methods, tasks, {
+            name: "pretraining-loss",
+            title: "Forgetting of pretraining over the sequence",
+            caption: "Loss on texts like those of pretraining that the model has not seen. At 0: the base.",
+            y: { label: "loss (nats per token)" },
+            subtitle: what,
+            of: ({ baseline, stages }) => [baseline, ...stages].map(({ pretrainingLoss }) => pretrainingLoss ?? NaN),
+          }),
+        ]),
+    ...similarity(methods, what),
+  ];
+}
+
+function matrix(runs: MethodRuns, tasks: readonly string[], what: string): ExperimentFigure {
+  const after = tasks.map((_, i) => meanOverRuns(runs, ({ stages }) => stages[i]!.accuracies));
+  const title = `${runs.label}: accuracy on each task after each task`;
+  return {
+    name: `tasks-${fileName(runs.label)}`,
+    title,
+    caption: "Rows: after learning a task. Only the head of the tested task is trained again. Mean over seeds.",
+    svg: taskMatrixSvg({
+      title: runs.label,
+      subtitle: what,
+      tasks,
+      accuracies: after,
+      baseline: meanOverRuns(runs, ({ baseline }) => baseline.accuracies),
+      width: 640,
+    }),
+  };
+}
+
+/** A panel for each task, with the base's accuracy as a line. */
+function byTask(methods: readonly MethodRuns[], tasks: readonly string[], what: string): ExperimentFigure {
+  const x = tasks.map((_, i) => i + 1);
+  const panels = tasks.map((task, j) => {
+    const of = ({ stages }: SequenceResult) => stages.map(({ accuracies }) => 100 * accuracies[j]!);
+    const base = mean(methods.flatMap((one) => meanOverRuns(one, ({ baseline }) => [100 * baseline.accuracies[j]!])));
+    return sweepSvg(
+      methods.map((one) => ({ name: one.label, x, y: meanOverRuns(one, of), spread: deviationOverRuns(one, of) })),
+      {
+        title: `${j + 1}. ${task}`,
+        subtitle: what,
+        x: { label: "tasks learned", ticks: x },
+        y: { label: "accuracy (%)" },
+        level: { y: base, label: "base, head alone" },
+        width: 520,
+        height: 360,
+      },
+    );
+  });
+  return {
+    name: "accuracy-by-task",
+    title: "Each task, over the sequence",
+    caption:
+      "Task j is learned at j; what comes after is what later tasks leave of it. Dashed: a head on the untouched base.",
+    svg: panelsSvg(panels, 2),
+  };
+}
+
+function overTasks(
+  methods: readonly MethodRuns[],
+  tasks: readonly string[],
+  {
+    of,
+    y,
+    subtitle,
+    ...texts
+  }: Pick<ExperimentFigure, "name" | "title" | "caption"> & {
+    readonly of: (run: SequenceResult) => readonly number[];
+    readonly y: { readonly label: string; readonly from?: number };
+    readonly subtitle: string;
+  },
+): ExperimentFigure {
+  const x = [0, ...tasks.map((_, i) => i + 1)];
+  return {
+    ...texts,
+    svg: sweepSvg(
+      methods.map((one) => ({ name: one.label, x, y: meanOverRuns(one, of), spread: deviationOverRuns(one, of) })),
+      {
+        title: texts.title,
+        subtitle,
+        x: { label: "tasks learned", ticks: x, format: (i) => (i === 0 ? "base" : `${i} ${tasks[i - 1]!}`) },
+        y,
+      },
+    ),
+  };
+}
+
+/** Of the first seed, for the matrix in which the methods have most intruders at the end: a row for each method. */
+function similarity(methods: readonly MethodRuns[], what: string): ExperimentFigure[] {
+  const runs = methods.flatMap(({ label, runs: [run] }) => (run === undefined ? [] : [{ label, run }]));
+  const counts = new Map<string, number>();
+  for (const { run } of runs) {
+    const last = run.stages.at(-1)!;
+    for (const { name } of last.pictures) {
+      counts.set(name, (counts.get(name) ?? 0) + (last.intrudersByMatrix[name]?.[0] ?? 0));
+    }
+  }
+  const [name] = [...counts].toSorted((a, b) => b[1] - a[1])[0] ?? [];
+  if (name === undefined) return [];
+  const panels = runs.flatMap(({ label, run }) =>
+    run.stages.map((stage, i) => {
+      const values = stage.pictures.find((picture) => picture.name === name)!.similarity;
+      const isIntruder = (column: number) => stage.intrudersByMatrix[name] !== undefined && values[0] !== undefined && maxIn(values, column) < EPSILON;
+      return similarityMapSvg({
+        title: `${label}, after ${i + 1}. ${stage.task}`,
+        values,
+        intruderRanks: (values[0] ?? []).flatMap((_, column) => (isIntruder(column) ? [column + 1] : [])),
+        numbers: false,
+        width: 300,
+      });
+    }),
+  );
+  return [
+    {
+      name: "similarity",
+      title: `|U₀ᵀ U| of ${name} after each task`,
+      caption:
+        "The ten first left singular vectors, of the matrix with most intruders. Outlined: columns with no |cosine| of 0.5 or " +
+        `more among these ten base vectors; whether one is an intruder is decided with all of them. First seed; ${what}.`,
+      svg: panelsSvg(panels, runs[0]!.run.stages.length),
+    },
+  ];
+}
+
+const EPSILON = 0.5;
+
+function maxIn(values: readonly (readonly number[])[], column: number): number {
+  return Math.max(...values.map((row) => row[column]!));
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function fileName(label: string): string {
+  return label.replaceAll(/[^a-z0-9]+/g, "-");
+}

@@ -1,0 +1,55 @@
+/**
+ * The singular values of s · B · A without the product: B = Q₁ R₁ and Aᵀ = Q₂ R₂, and then s R₁ R₂ᵀ = P Σ Sᵀ of r × r, so that
+ * s B A = (Q₁ P) Σ (Q₂ S)ᵀ. Exact, in (m + n) r² operations and a few r³: milliseconds at any width.
+ */
+import { ShapeError } from "../errors.ts";
+import { type Columns, jacobi, qr } from "./columns.ts";
+import type { Matrix } from "./matrix.ts";
+import { columnVectors, combinations, multiplied, rowsOf, rowVectors, turned, viewOf } from "./product.ts";
+import { type Svd, svd } from "./svd.ts";
+
+/** One-sided Jacobi keeps every digit, and takes 10 r³ a few times over. */
+const MOST_JACOBI = 48;
+/** Of the largest value: smaller ones are rounding. */
+const VANISHING = 1e-14;
+
+/**
+ * @param B [m, r]
+ * @param A [r, n]
+ * @param scaling s. Default: 1
+ * @returns min(m, r, n) values with their vectors; the vectors are zero where the value is
+ * @throws ShapeError if B has not as many columns as A has rows
+ */
+export function factoredSvd(B: Matrix, A: Matrix, scaling = 1): Svd {
+  if (B.columns !== A.rows) {
+    throw new ShapeError({ what: "B A", got: `B ${B.rows} × ${B.columns}, A ${A.rows} × ${A.columns}` });
+  }
+  const count = Math.min(B.rows, B.columns, A.columns);
+  const left = qr(columnVectors(B));
+  const right = qr(rowVectors(A));
+  const core = coreSvd(left.R, right.R, scaling);
+  const floor = VANISHING * (core.values[0] ?? 0);
+  const values = core.values.slice(0, count).map((value) => (value > floor ? value : 0));
+  const wanted = (vectors: Columns): Columns =>
+    Array.from(values, (value, i) => (value === 0 ? new Float64Array(B.columns) : vectors[i]!));
+  return {
+    values,
+    left: combinations(left.Q, wanted(core.left)),
+    right: combinations(right.Q, wanted(core.right)),
+  };
+}
+
+/** Of s R₁ R₂ᵀ. */
+function coreSvd(R1: Columns, R2: Columns, scaling: number): Svd {
+  const r = R1.length;
+  // Rᵢ is upper triangular and given by columns: its rows are those of the transpose.
+  const core = multiplied(turned(viewOf(rowsOf(R1))), viewOf(rowsOf(R2)));
+  for (let i = 0; i < core.data.length; i++) core.data[i]! *= scaling;
+  if (r > MOST_JACOBI) return svd(core);
+  const { scaledU, V, values } = jacobi(columnVectors(core));
+  return {
+    values: Float64Array.from(values),
+    left: scaledU.map((column, i) => (values[i] === 0 ? column : column.map((value) => value / values[i]!))),
+    right: V,
+  };
+}

@@ -1,0 +1,137 @@
+/** Singular values and subspaces against LAPACK's (golden/make/spectra.py); never vectors, whose signs and turns are free. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { describe, it } from "node:test";
+import { type Columns, dot } from "../../src/linear-algebra/columns.ts";
+import { type Matrix, singularValues, svd, transposed, truncatedSvd } from "../../src/linear-algebra/svd.ts";
+import { orthonormal } from "./orthonormal.ts";
+
+interface Golden {
+  readonly rows: number;
+  readonly columns: number;
+  readonly seed?: number;
+  readonly data?: string;
+  readonly singular_values: readonly number[];
+  readonly left: Readonly<Record<string, readonly number[]>>;
+  readonly right: Readonly<Record<string, readonly number[]>>;
+}
+
+const GOLDEN = JSON.parse(
+  readFileSync(new URL("../../../golden/linear-algebra/spectra.json", import.meta.url), "utf8"),
+) as Record<string, Golden>;
+
+/** Of a value: what this package promises where a value is above a part of the largest one. */
+const RELATIVE = 1e-8;
+const RELATIVE_ABOVE = 1e-6;
+/** Of the largest value, for all of them. LAPACK itself has errors of this size. */
+const ABSOLUTE = 1e-14;
+/** Of unit vectors' projections: gaps are some hundredths of the values around them. */
+const SUBSPACE = 1e-7;
+
+function congruential(count: number, seed: number): Float64Array {
+  let x = seed;
+  return Float64Array.from({ length: count }, () => {
+    x = (Math.imul(1664525, x) + 1013904223) >>> 0;
+    return (x >>> 8) / 2 ** 24 - 0.5;
+  });
+}
+
+function matrixOf({ rows, columns, seed, data }: Golden): Matrix {
+  if (data === undefined) return { rows, columns, data: congruential(rows * columns, seed!) };
+  return { rows, columns, data: new Float64Array(Uint8Array.from(Buffer.from(data, "base64")).buffer) };
+}
+
+/** The test vectors on the subspace of these. */
+function projections(basis: Columns): number[] {
+  const { length } = basis[0]!;
+  const probes = congruential(2 * length, 7);
+  return [probes.subarray(0, length), probes.subarray(length)].flatMap((probe) => {
+    const sum = new Float64Array(length);
+    for (const vector of basis) {
+      const along = dot(vector, probe);
+      for (let i = 0; i < length; i++) sum[i]! += along * vector[i]!;
+    }
+    return [...sum];
+  });
+}
+
+function sameSubspaces(found: Columns, golden: Readonly<Record<string, readonly number[]>>, upTo: number): void {
+  for (const [rank, want] of Object.entries(golden)) {
+    if (Number(rank) > upTo) continue;
+    const got = projections(found.slice(0, Number(rank)));
+    const error = Math.max(...got.map((value, i) => Math.abs(value - want[i]!)));
+    assert.ok(error <= SUBSPACE, `the first ${rank}: ${error}`);
+  }
+}
+
+function sameValues(found: Float64Array, want: readonly number[]): void {
+  assert.equal(found.length, want.length);
+  const largest = want[0]!;
+  for (const [i, value] of want.entries()) {
+    const error = Math.abs(found[i]! - value);
+    const allowed = Math.max(ABSOLUTE * largest, value > RELATIVE_ABOVE * largest ? RELATIVE * value : 0);
+    assert.ok(error <= allowed, `σ${i + 1}: ${found[i]} and not ${value}`);
+    assert.ok(i === 0 || found[i]! <= found[i - 1]!, "not in descending order");
+  }
+}
+
+for (const [name, golden] of Object.entries(GOLDEN)) {
+  describe(name, () => {
+    const matrix = matrixOf(golden);
+    const turned: Matrix = { rows: matrix.columns, columns: matrix.rows, data: transposed(matrix) };
+    const [largest] = golden.singular_values as [number];
+
+    it("has LAPACK's singular values, alone and with vectors", () => {
+      sameValues(singularValues(matrix), golden.singular_values);
+      sameValues(singularValues(turned), golden.singular_values);
+      sameValues(svd(matrix).values, golden.singular_values);
+    });
+
+    it("has LAPACK's subspaces on both sides, lying and standing", () => {
+      for (const [found, left, right] of [
+        [svd(matrix), golden.left, golden.right],
+        [svd(turned), golden.right, golden.left],
+      ] as const) {
+        sameSubspaces(found.left, left, Infinity);
+        sameSubspaces(found.right, right, Infinity);
+        const there = found.values.filter((value) => value > 0).length;
+        for (const vectors of [found.left, found.right]) {
+          orthonormal(vectors.slice(0, there), 1e-7);
+          assert.ok(vectors.slice(there).every((vector) => vector.every((value) => value === 0)));
+        }
+      }
+    });
+
+    it("is the sum of its parts, to rounding", () => {
+      const { values, left, right } = svd(matrix);
+      let worst = 0;
+      for (let i = 0; i < matrix.rows; i++) {
+        for (let j = 0; j < matrix.columns; j++) {
+          let sum = -matrix.data[i * matrix.columns + j]!;
+          for (const [k, value] of values.entries()) sum += value * left[k]![i]! * right[k]![j]!;
+          worst = Math.max(worst, Math.abs(sum));
+        }
+      }
+      assert.ok(worst <= 1e-10 * largest, `${worst / largest}`);
+    });
+
+    it("has the same beginning when only that is asked for", () => {
+      for (const rank of [1, 2, 7]) {
+        const { values, left, right } = svd(matrix, rank);
+        const count = Math.min(rank, golden.singular_values.length);
+        assert.deepEqual([left.length, right.length], [count, count]);
+        sameValues(values, golden.singular_values.slice(0, count));
+        sameSubspaces(left, golden.left, count);
+        sameSubspaces(right, golden.right, count);
+      }
+    });
+
+    it("approximates the largest from a random start", () => {
+      const rank = Number(Object.keys(golden.left)[0]!);
+      const { values, left, right } = truncatedSvd(matrix, rank, { iterations: 60 });
+      sameValues(values, golden.singular_values.slice(0, rank));
+      sameSubspaces(left, golden.left, rank);
+      sameSubspaces(right, golden.right, rank);
+    });
+  });
+}
