@@ -29,10 +29,24 @@ for (const suite of SUITES) {
   const { name, title } = suite;
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   process.stdout.write(`\n${title}\n`);
-  const { header, rows, figures, notes } = await suite.run(threads);
+  const { header, rows, figures, notes, document = false } = await suite.run(threads);
   process.stdout.write(`${table(rows, { header, align: ["left", ...header.slice(1).map(() => "right" as const)] })}\n`);
   for (const note of notes) process.stdout.write(`${note}\n`);
   const path = `${RESULTS}${name}.json`;
   await writeFile(path, `${JSON.stringify({ name, title, machine: made, threads, ...figures, notes }, null, 2)}\n`);
+  if (document) await writeFile(`${RESULTS}${name}.md`, markdown(title, header, rows, notes));
   process.stdout.write(`bench/results/${name}.json\n`);
+}
+
+function markdown(
+  title: string,
+  header: readonly string[],
+  rows: readonly (readonly (string | number)[])[],
+  notes: readonly string[],
+): string {
+  const line = (cells: readonly (string | number)[]) => `| ${cells.join(" | ")} |`;
+  const rule = line(header.map((_, i) => (i === 0 ? "---" : "---:")));
+  return [`# ${title}`, "", ...notes.flatMap((note) => [note, ""]), line(header), rule, ...rows.map(line), ""].join(
+    "\n",
+  );
 }

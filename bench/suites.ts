@@ -3,6 +3,7 @@ import { gradientOrderSuite } from "./gradient-order-suite.ts";
 import { graphOverhead } from "./graph-overhead.ts";
 import { lmStep } from "./lm-step.ts";
 import { mlpSteps } from "./mlp-steps.ts";
+import { svdSuite } from "./svd.ts";
 
 export interface SuiteResult {
   readonly header: readonly string[];
@@ -10,6 +11,8 @@ export interface SuiteResult {
   /** What the results file holds besides the machine. */
   readonly figures: Readonly<Record<string, unknown>>;
   readonly notes: readonly string[];
+  /** Whether bench/results/NAME.md is written, too. Default: false. */
+  readonly document?: boolean;
 }
 
 export interface Suite {
@@ -18,4 +21,4 @@ export interface Suite {
   run(threads: number): Promise<SuiteResult>;
 }
 
-export const SUITES: readonly Suite[] = [mlpSteps, graphOverhead, gradientOrderSuite, lmStep];
+export const SUITES: readonly Suite[] = [mlpSteps, graphOverhead, gradientOrderSuite, lmStep, svdSuite];

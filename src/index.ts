@@ -84,4 +84,15 @@ export {
 export { AutoModelForMaskedLM, MaskedLMModel } from "./lm/masked-lm-model.ts";
 export { type PseudoLoss, pseudoLoss, type PseudoLossOptions } from "./lm/pseudo-loss.ts";
 export { classTokenAt, type ClassifyInput, type ClassifyOutput } from "./lm/forward-classes.ts";
-export { type Classified, type ClassifierInput, TextClassifier, type TextClassifierOptions } from "./lm/text-classifier.ts";
+export {
+  type Classified,
+  type ClassifierInput,
+  TextClassifier,
+  type TextClassifierOptions,
+} from "./lm/text-classifier.ts";
+
+// What fine-tuning does to weights
+export { analyze, type AnalyzeOptions, type AnalyzeProgress } from "./analysis/analyze.ts";
+export { repairAdapter, type RepairOptions, type RepairResult } from "./analysis/repair.ts";
+export type { AnalysisReport, CheckpointReport, MatrixReport } from "./analysis/report.ts";
+export type { RepairReport } from "./analysis/repair-report.ts";

@@ -96,7 +96,7 @@ def make(base, name, config, seed):
 
     logits, loss = run()
     trained = [p for p in exact.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=0.1)
+    optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=0)
     losses = []
     for _ in range(STEPS):
         optimizer.zero_grad()

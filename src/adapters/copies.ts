@@ -68,10 +68,15 @@ export function copiedModules(model: AdaptableModel, options: CopyOptions): Map<
   const { name: adapter, modulesToSave, ensureWeightTying } = options;
   const { tied = {} } = model;
   const copies = new Map<string, Copy>();
+  const known = new Map<string, Copy>();
   for (const [name, spec] of namedParameters(model)) {
     const module = ancestors(name).find((path) => modulesToSave.some((target) => path.endsWith(target)));
     if (module === undefined) continue;
-    copies.set(name, { ...spec, name: copyName(name, module, adapter), from: spec.name });
+    // What two parts of a module share, they share in its copy.
+    const key = `${module}/${spec.name}`;
+    const copy = known.get(key) ?? { ...spec, name: copyName(name, module, adapter), from: spec.name };
+    known.set(key, copy);
+    copies.set(name, copy);
   }
   if (ensureWeightTying) {
     for (const [name, source] of Object.entries(tied)) {

@@ -324,6 +324,8 @@ export interface MethodFile<C extends object> {
   readonly refused?: readonly string[];
   /** Name of a tensor. @param layer undefined: of the model. Absent: `base_model.model.LAYER.PARAMETER`, `base_model.PARAMETER` */
   key?(layer: string | undefined, parameter: string): string;
+  /** PEFT runs the model as it is: the names of its parameters have `base_model.` before them, and no `model.`. Default: false. */
+  readonly unwrapped?: true;
   /** The configuration of an adapter that was read from a file, such as without what is dropped on saving. */
   loaded?(config: C): C;
   /** What is written, where that is not the parameters as they are. Undefined: it is, of this adapter. */

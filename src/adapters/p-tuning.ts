@@ -69,6 +69,7 @@ export const pTuning: Method<PTuningConfig> = {
     type: "P_TUNING",
     lacks: NO_TARGETS,
     key: virtualKey,
+    unwrapped: true,
     loaded: (config) => ({ ...config, encoded: false }),
     pack: (call) => packTable(call, call.config.encoded ? (shared) => encode(call.config, shared) : undefined),
   },

@@ -68,6 +68,7 @@ export const prefixTuning: Method<PrefixTuningConfig> = {
     type: "PREFIX_TUNING",
     lacks: NO_TARGETS,
     key: virtualKey,
+    unwrapped: true,
     loaded: (config) => ({ ...config, encoded: false }),
     pack: (call) => packTable(call, isEncoded(call.config) ? encode : undefined),
   },

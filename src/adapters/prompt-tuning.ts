@@ -55,6 +55,7 @@ export const promptTuning: Method<PromptTuningConfig> = {
     also: () => ({ tokenizer_kwargs: null }),
     refused: ["tokenizer_kwargs"],
     key: virtualKey,
+    unwrapped: true,
     pack: (call) => packTable(call, undefined),
   },
   startsElsewhere: "every token attends to the virtual ones, too",

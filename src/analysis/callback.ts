@@ -16,7 +16,7 @@ import type { Tokenizer } from "../data/text/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
 import type { Svd } from "../linear-algebra/svd.ts";
 import type { Trainable } from "../lm/trainable.ts";
-import { analysisMetrics, analysisText } from "../train/run/analysis-row.ts";
+import { analysisMetrics, forgettingText } from "../train/run/analysis-row.ts";
 import type { MeasureEvent, StartEvent, TrainerCallback } from "../train/run/events.ts";
 import type { LogRow } from "../train/run/log-rows.ts";
 import { stepsOf } from "../config/schedule.ts";
@@ -279,8 +279,8 @@ class Watch {
     this.#warned = true;
     const { onWarning = console.warn } = this.#options;
     onWarning(
-      `step ${step}: forgetting threatens: ${analysisText({ step, epoch: 0, ...metrics })}. ` +
-        "A lower learning rate or lora_alpha makes fewer intruders; `lowrank repair` scales those of a finished adapter down",
+      `step ${step}: forgetting threatens: ${forgettingText(metrics)}. A lower learning rate or lora_alpha makes fewer ` +
+        "intruders; `lowrank repair` scales those of a finished adapter down",
     );
   }
 }

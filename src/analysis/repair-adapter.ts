@@ -176,9 +176,9 @@ function split({ values, left, right }: Svd, r: number, scale: number): { B: Col
 interface Scales {
   readonly useRslora: boolean;
   /** What ΔW is of B A on a module. */
-  scaleOf(module: string): number;
+  readonly scaleOf: (module: string) => number;
   /** The alpha that gives a scale at a rank. */
-  alphaOf(scale: number, r: number): number;
+  readonly alphaOf: (scale: number, r: number) => number;
 }
 
 /** Those of the adapter; 1 where its method has none. */

@@ -6,7 +6,7 @@ import { scaleLinear } from "d3-scale";
 import { ConfigError, ShapeError } from "../errors.ts";
 import { colourAt, hex, MISSING, type Rgb, textColourOn } from "./colour-map.ts";
 import { frame } from "./frame.ts";
-import { pngDataUri } from "./png.ts";
+import { indexedPngDataUri } from "./png.ts";
 import { escapeXml, fitText, px, textWidth } from "./svg.ts";
 
 export interface HeatMapAxis {
@@ -49,10 +49,11 @@ const TEXT_SIZE = 12;
 const TICK_SIZE = 11;
 const OUTLINE = "#ff3b1d";
 const BAR = { width: 150, height: 10 };
-/** More cells than this are drawn as one image: a fiftieth of the bytes, and no seams between them. */
-const MAX_RECTANGLES = 1024;
-/** As many cells at most tell their numbers when they are pointed at. */
-const MAX_TOOLTIPS = 400;
+/** More cells than this are drawn as one image, a fiftieth of the bytes; fewer tell their numbers when they are pointed at. */
+const MAX_RECTANGLES = 400;
+/** Colours of an image: steps that nobody sees. */
+const LEVELS = 128;
+const IMAGE_COLOURS = [...Array.from({ length: LEVELS }, (_, i) => colourAt(i / (LEVELS - 1))), MISSING];
 const MAX_CELL = 64;
 const MAX_NAMED_HEIGHT = 34;
 const MIN_CELL_HEIGHT = 16;
@@ -93,8 +94,8 @@ export function heatMapSvg(values: readonly (readonly (number | null)[])[], opti
 
   const [low, high] = rangeOf(values, options.range ?? [0, 1]);
   const format = options.format ?? ((value) => String(Math.round(value * 100) / 100));
-  const colourOfValue = (value: number | null): Rgb =>
-    value === null || Number.isNaN(value) ? MISSING : colourAt((value - low) / (high - low));
+  const partOf = (value: number) => (value - low) / (high - low);
+  const colourOfValue = (value: number | null): Rgb => (value === null ? MISSING : colourAt(partOf(value)));
 
   const around = frame({ ...options, width, left: 12 });
   const rowTexts = rowAxis.names ?? [tickText(lastOf(rowAxis, rows))];
@@ -118,7 +119,7 @@ export function heatMapSvg(values: readonly (readonly (number | null)[])[], opti
   const columnTicks = columnTicksSvg(columnAxis, grid, bottom);
   const cells =
     rows * columns > MAX_RECTANGLES && gap === 0
-      ? imageOfCells(values, colourOfValue, grid)
+      ? imageOfCells(values, partOf, grid)
       : cellsSvg(values, colourOfValue, grid, { ...options, format });
   const outlines = [
     ...(options.outlinedColumns ?? []).map((column) => outline(grid, 0, column, bottom - top)),
@@ -233,7 +234,7 @@ function cellsSvg(
 ): string {
   const { format, rows, columns } = options;
   const { left, cellWidth, cellHeight, rowTop } = grid;
-  const hasTooltips = grid.rows * grid.columns <= MAX_TOOLTIPS;
+  const hasTooltips = grid.rows * grid.columns <= MAX_RECTANGLES;
   const textOf = (value: number | null) => (value === null || Number.isNaN(value) ? "–" : format(value));
   const size = options.numbers === true ? numberSize(values.flat().map(textOf), grid) : undefined;
   const nameOf = ({ names, first = 1, step = 1 }: HeatMapAxis, i: number) =>
@@ -277,20 +278,21 @@ function numberSize(texts: readonly string[], { cellWidth, cellHeight }: Grid): 
 
 function imageOfCells(
   values: readonly (readonly (number | null)[])[],
-  colour: (value: number | null) => Rgb,
+  part: (value: number) => number,
   { left, top, cellWidth, cellHeight, rows, columns }: Grid,
 ): string {
-  const pixels = new Uint8Array(3 * rows * columns);
+  const indices = new Uint8Array(rows * columns);
   for (const [i, row] of values.entries()) {
     for (const [j, value] of row.entries()) {
-      for (const [channel, byte] of colour(value).entries()) pixels[(channel * rows + i) * columns + j] = byte;
+      const isMissing = value === null || Number.isNaN(value);
+      indices[i * columns + j] = isMissing ? LEVELS : Math.round(Math.min(1, Math.max(0, part(value))) * (LEVELS - 1));
     }
   }
-  const factor = Math.max(1, Math.round(320 / Math.max(rows, columns)));
+  const factor = Math.max(1, Math.round(200 / Math.max(rows, columns)));
   return (
     `<image x="${px(left)}" y="${px(top)}" width="${px(columns * cellWidth)}" height="${px(rows * cellHeight)}"` +
     ` preserveAspectRatio="none" style="image-rendering:pixelated" image-rendering="optimizeSpeed"` +
-    ` href="${pngDataUri(pixels, columns, rows, factor)}"/>`
+    ` href="${indexedPngDataUri(indices, columns, rows, { palette: IMAGE_COLOURS, factor })}"/>`
   );
 }
 

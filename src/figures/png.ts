@@ -46,3 +46,24 @@ export function pngDataUri(pixels: Uint8Array, width: number, height: number, fa
   const png = encode({ width: wide, height: high, data, channels: 3, depth: 8 });
   return `data:image/png;base64,${Buffer.from(png).toString("base64")}`;
 }
+
+/**
+ * As {@link pngDataUri}, of an image with at most 256 colours: much smaller.
+ * @param indices [height, width]: which of the colours
+ */
+export function indexedPngDataUri(
+  indices: Uint8Array,
+  width: number,
+  height: number,
+  { palette, factor }: { readonly palette: readonly (readonly [number, number, number])[]; readonly factor: number },
+): string {
+  const [wide, high] = [width * factor, height * factor];
+  const data = new Uint8Array(wide * high);
+  for (let y = 0; y < high; y++) {
+    const row = Math.floor(y / factor) * width;
+    for (let x = 0; x < wide; x++) data[y * wide + x] = indices[row + Math.floor(x / factor)]!;
+  }
+  const colours = palette.map(([red, green, blue]) => [red, green, blue]);
+  const png = encode({ width: wide, height: high, data, channels: 1, depth: 8, palette: colours });
+  return `data:image/png;base64,${Buffer.from(png).toString("base64")}`;
+}

@@ -34,6 +34,7 @@ export function spectraSvg(spectra: readonly Spectrum[], texts: ChartTexts & { r
     ...texts,
     width: texts.width ?? CHART_WIDTH,
     height: texts.height ?? CHART_HEIGHT,
+    labels: "above",
     x: { label: "rank (1 = largest)", log: longest > 40, integer: true },
     y: { label: "singular value σ", log: true },
   });

@@ -72,7 +72,7 @@ function encode(row: TrainRow, { classToken = "last" }: TextModel): Row {
   const wanted =
     label === undefined
       ? targets?.map((target) => ({ at: placeOf(target.at), label: target.label }))
-      : [classTarget(ids.length, classToken, label)];
+      : [classTarget(ids, classToken, label)];
   return {
     ...rest,
     inputIds: ids,

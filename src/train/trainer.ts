@@ -65,8 +65,7 @@ export class Trainer {
     };
     const { model } = this.#trainable.language;
     checkMetric(config, model);
-    const { count: places, predict } = virtualTokens(this.#trainable.adapters);
-    if (predict && model.classToken === "first") throw virtualFirst();
+    const { count: places } = virtualTokens(this.#trainable.adapters);
     this.#train = rowsOf("trainDataset", options.trainDataset, model, order, places);
     this.#eval =
       evalDataset === undefined ? undefined : rowsOf("evalDataset", evalDataset, model, { seed: undefined }, places);
@@ -179,14 +178,5 @@ function checkMetric({ metricForBestModel: metric }: Settings, { task }: TextMod
     what: isClassifier ? "classes have no perplexity" : "only a model that tells classes is right or wrong",
     got: metric,
     expected: isClassifier ? "loss, accuracy or f1" : "loss or perplexity",
-  });
-}
-
-/** PEFT reads the class from the first virtual token then, and other programs from that of the text: nobody means the same. */
-function virtualFirst(): ConfigError {
-  return new ConfigError({
-    where: "finetuning_type",
-    what: "virtual tokens come before the token that tells the class of a text in this model",
-    hint: "train another adapter, such as finetuning_type: lora",
   });
 }

@@ -37,8 +37,12 @@ suite("repair", async () => {
   const options = { cacheDir: false, threads: 1 } as const;
   const fresh = () => join(root, String(++folders));
 
-  const { cases } = JSON.parse(await readFile(join(GOLDEN, "expected.json"), "utf8")) as { cases: Record<string, Case> };
-  for (const [name, { top_k: k, threshold_epsilon: epsilon, mitigation_lambda: lambda, intruders }] of Object.entries(cases)) {
+  const { cases } = JSON.parse(await readFile(join(GOLDEN, "expected.json"), "utf8")) as {
+    cases: Record<string, Case>;
+  };
+  for (const [name, { top_k: k, threshold_epsilon: epsilon, mitigation_lambda: lambda, intruders }] of Object.entries(
+    cases,
+  )) {
     test(`${name}: the intruders that PEFT finds, and its new update (λ ${lambda}, k ${k}, ε ${epsilon})`, async () => {
       const out = fresh();
       const { report, isWritten } = await repairAdapter(BASE, ADAPTER, { ...options, out, k, epsilon, lambda });
@@ -76,7 +80,8 @@ suite("repair", async () => {
       await file.close();
       return found;
     };
-    for (const layer of ["wide", "tall", "calm"]) assert.deepEqual(await bytes(one, layer), await bytes(ADAPTER, layer));
+    for (const layer of ["wide", "tall", "calm"])
+      assert.deepEqual(await bytes(one, layer), await bytes(ADAPTER, layer));
     assert.deepEqual(await bytes(half, "calm"), await bytes(ADAPTER, "calm"));
     assert.notDeepEqual(await bytes(half, "wide"), await bytes(ADAPTER, "wide"));
   });
@@ -91,7 +96,11 @@ suite("repair", async () => {
       try {
         for (const pair of pairs.pairs) {
           const { base, tuned } = await pair.load();
-          const { scaled_ranks: ranks, rank, truncation_error: error } = report.matrices.find(({ name }) => name === pair.name)!;
+          const {
+            scaled_ranks: ranks,
+            rank,
+            truncation_error: error,
+          } = report.matrices.find(({ name }) => name === pair.name)!;
           const places = ranks.map((each) => each - 1);
           const wanted = scaled(tuned!, svd(tuned!), places, lambda);
           near(
@@ -122,9 +131,9 @@ suite("repair", async () => {
       ],
     );
     const pairs = await openPairs(BASE, out);
-    for (const { name, load } of pairs.pairs) {
-      const { delta } = await load();
-      assert.equal("kind" in delta && delta.B.length, name === "calm.weight" ? 4 : 2);
+    for (const pair of pairs.pairs) {
+      const { delta } = await pair.load();
+      assert.equal("kind" in delta && delta.B.length, pair.name === "calm.weight" ? 4 : 2);
     }
     await pairs.close();
   });
@@ -142,13 +151,25 @@ suite("repair", async () => {
       });
       const [before, after] = [await openPairs(base, join(METHODS, method)), await openPairs(base, out)];
       try {
-        assert.deepEqual(after.pairs.map(({ name }) => name), before.pairs.map(({ name }) => name));
+        assert.deepEqual(
+          after.pairs.map(({ name }) => name),
+          before.pairs.map(({ name }) => name),
+        );
         for (const [i, pair] of before.pairs.entries()) {
           const { base: W, tuned } = await pair.load();
           const { scaled_ranks: ranks } = report.matrices.find(({ name }) => name === pair.name)!;
-          const wanted = scaled(tuned!, svd(tuned!), ranks.map((rank) => rank - 1), 0);
+          const wanted = scaled(
+            tuned!,
+            svd(tuned!),
+            ranks.map((rank) => rank - 1),
+            0,
+          );
           const got = (await after.pairs[i]!.load()).tuned!;
-          near(got.data.map((x, at) => x - W!.data[at]!), wanted.data.map((x, at) => x - W!.data[at]!), 2e-6);
+          near(
+            got.data.map((x, at) => x - W!.data[at]!),
+            wanted.data.map((x, at) => x - W!.data[at]!),
+            2e-6,
+          );
         }
       } finally {
         await before.close();
@@ -160,8 +181,17 @@ suite("repair", async () => {
 
   test("an update that has no factors needs a rank", async () => {
     const [base, adapter] = [join(BASES, "qwen2-tied"), join(METHODS, "loha")];
-    await rejects(repairAdapter(base, adapter, { ...options, out: fresh(), lambda: 0, epsilon: 0.9 }), /loha.*--rank 16/s);
-    const { report } = await repairAdapter(base, adapter, { ...options, out: fresh(), lambda: 0, epsilon: 0.9, rank: 6 });
+    await rejects(
+      repairAdapter(base, adapter, { ...options, out: fresh(), lambda: 0, epsilon: 0.9 }),
+      /loha.*--rank 16/s,
+    );
+    const { report } = await repairAdapter(base, adapter, {
+      ...options,
+      out: fresh(),
+      lambda: 0,
+      epsilon: 0.9,
+      rank: 6,
+    });
     assert.ok(report.matrices.every(({ rank, rank_before: before }) => rank === 6 && before === null));
     assert.match(report.warnings.join(), /plain LoRA/);
   });
@@ -174,7 +204,10 @@ suite("repair", async () => {
     const rest = { "model.norm.weight": gaussian([96], 2), "model.embed_tokens.weight": gaussian([20, 96], 3) };
     const base = await writeTensors(join(root, "whole.safetensors"), { [name]: w, ...rest });
     const tuned = withIntruders(w, 2, 30);
-    const moved = { "model.norm.weight": scaledBy(rest["model.norm.weight"], 2), "model.embed_tokens.weight": rest["model.embed_tokens.weight"] };
+    const moved = {
+      "model.norm.weight": scaledBy(rest["model.norm.weight"], 2),
+      "model.embed_tokens.weight": rest["model.embed_tokens.weight"],
+    };
     await writeTensors(join(dir, "model.safetensors"), { [name]: tuned, ...moved });
     await writeFile(join(dir, "config.json"), "{}");
     const { report } = await repairAdapter(base, dir, { ...options, out, lambda: 0 });
@@ -214,11 +247,12 @@ suite("repair", async () => {
 
 /** ΔW of each module, [out, in]. */
 async function updatesOf(adapter: string): Promise<Map<string, Float64Array>> {
-  const { pairs, close } = await openPairs(BASE, adapter);
+  const opened = await openPairs(BASE, adapter);
   try {
     const found = new Map<string, Float64Array>();
-    for (const { module, shape, load } of pairs) {
-      const { delta } = await load();
+    for (const pair of opened.pairs) {
+      const { module, shape } = pair;
+      const { delta } = await pair.load();
       assert.ok("kind" in delta);
       const data = new Float64Array(shape[0] * shape[1]);
       addProduct(data, delta);
@@ -226,7 +260,7 @@ async function updatesOf(adapter: string): Promise<Map<string, Float64Array>> {
     }
     return found;
   } finally {
-    await close();
+    await opened.close();
   }
 }
 

@@ -61,9 +61,17 @@ suite("pairs of weights", () => {
     assert.equal(reasons.get("model.old.weight"), "only the base has it");
     assert.equal(reasons.get("score.weight"), "only the tuned one has it");
     const all = await pairsOf(a, b, { embeddings: true });
-    assert.deepEqual(all.pairs.map(({ name }) => name).toSorted(), Object.keys(rest).filter((name) => !name.includes("norm")).toSorted());
+    assert.deepEqual(
+      all.pairs.map(({ name }) => name).toSorted(),
+      Object.keys(rest)
+        .filter((name) => !name.includes("norm"))
+        .toSorted(),
+    );
     const some = await pairsOf(a, b, { filter: "*layers.10.*" });
-    assert.deepEqual(some.pairs.map(({ name }) => name), ["model.layers.10.mlp.up_proj.weight"]);
+    assert.deepEqual(
+      some.pairs.map(({ name }) => name),
+      ["model.layers.10.mlp.up_proj.weight"],
+    );
     assert.match(await refused(a, b, { filter: "*q_prj*" }), /--filter.*q_prj.*up_proj/);
   });
 
@@ -83,7 +91,10 @@ suite("pairs of weights", () => {
       assert.equal(pairs.length, 1);
       const { delta } = await pairs[0]!.load();
       const factor = a === base ? 1 : -1;
-      assert.deepEqual(Array.from((delta as Matrix).data), Array.from(w.values, (value) => factor * value));
+      assert.deepEqual(
+        Array.from((delta as Matrix).data),
+        Array.from(w.values, (value) => factor * value),
+      );
     }
   });
 
@@ -152,8 +163,14 @@ suite("pairs of weights", () => {
     const wider = await file({ "a.up.weight": gaussian([8, 5], 1), "b.up.weight": gaussian([8, 5], 2) });
     assert.match(await refused(base, wider), /another architecture.*\[6, 5\] in the base and \[8, 5\]/s);
     assert.match(await refused(base, await file({ "c.down.weight": gaussian([6, 5], 1) })), /has no weight of/);
-    const partly = await pairsOf(base, await file({ "a.up.weight": gaussian([8, 5], 1), "b.up.weight": gaussian([6, 5], 3) }));
-    assert.deepEqual(partly.pairs.map(({ name }) => name), ["b.up.weight"]);
+    const partly = await pairsOf(
+      base,
+      await file({ "a.up.weight": gaussian([8, 5], 1), "b.up.weight": gaussian([6, 5], 3) }),
+    );
+    assert.deepEqual(
+      partly.pairs.map(({ name }) => name),
+      ["b.up.weight"],
+    );
     assert.match(partly.warnings.join(), /1 weights have another shape.*a\.up\.weight/);
   });
 

@@ -1,6 +1,6 @@
 /** Figures and numbers of one matrix. */
 import { cosineScatterSvg } from "../../figures/cosine-scatter.ts";
-import { type Block, csv, type Details, type PageFigure } from "../../figures/page/page.ts";
+import { type Block, csv, type DataFile, type Details, type PageFigure } from "../../figures/page/page.ts";
 import { similarityMapSvg } from "../../figures/similarity-maps.ts";
 import { spectraSvg } from "../../figures/spectra.ts";
 import { NEAR_GAP } from "../measures/intruders.ts";
@@ -10,7 +10,7 @@ const PAPER = "arXiv 2410.21228";
 
 export interface MatrixDetailsOptions {
   readonly id: string;
-  /** Most ranks in a file of numbers; the first ones are kept, and some of the others. Default: all. */
+  /** Most ranks in a file of numbers as the page holds it; the first ones are kept, and some of the others. Default: all. */
   readonly maxRanks?: number;
 }
 
@@ -19,7 +19,7 @@ export function matrixDetails(matrix: MatrixReport, { id, maxRanks = Infinity }:
   return {
     id,
     summary: name,
-    note: `${shape[0]} × ${shape[1]}, ${intruders} ${intruders === 1 ? "intruder" : "intruders"}`,
+    note: `${shape[0]} × ${shape[1]}${hasBase(matrix) ? `, ${intruders} ${intruders === 1 ? "intruder" : "intruders"}` : ""}`,
     blocks: [
       ...sentences(matrix).map((text): Block => ({ kind: "text", text })),
       {
@@ -140,19 +140,19 @@ function gridCsv(values: Grid): string {
   const head = ["base_vector", ...values[0]!.map((_, j) => `tuned_${j + 1}`)];
   return csv(
     head,
-    values.map((row, i) => [i + 1, ...row.map(digits)]),
+    values.map((row, i) => [i + 1, ...row.map((value) => Math.round(1e4 * value) / 1e4)]),
   );
 }
 
 function cosineFigure(matrix: MatrixReport, id: string, maxRanks: number): PageFigure[] {
   const { name, max_cos: maxCos, nearest, other_side: other, epsilon, k } = matrix;
   if (maxCos.length === 0) return [];
-  const rows = someRanks(maxCos.length, maxRanks).map((rank) => [
+  const row = (rank: number) => [
     rank,
     digits(maxCos[rank - 1]!),
     nearest[rank - 1] ?? null,
     digits(other.max_cos[rank - 1] ?? NaN),
-  ]);
+  ];
   const columns = ["rank", `max_cos_${matrix.side}`, "nearest_base_rank", `max_cos_${other.side}`];
   return [
     {
@@ -170,7 +170,7 @@ function cosineFigure(matrix: MatrixReport, id: string, maxRanks: number): PageF
       explanation:
         "Points at the top: directions of the base. Points at the left and below the dashed line: intruders, with their ranks. At the dotted line a vector is as unlike the base as a random one; low points at the far right are the weak end and mean little.",
       source: `${PAPER}, figure 2 and definition 3.1`,
-      data: [{ name: `${id}-cosines.csv`, label: "CSV", text: csv(columns, rows) }],
+      data: [byRank(`${id}-cosines.csv`, columns, row, maxCos.length, maxRanks)],
     },
   ];
 }
@@ -184,11 +184,9 @@ function spectraFigure(matrix: MatrixReport, id: string, maxRanks: number): Page
   ].filter(({ sigma }) => sigma.some((value) => value > 0));
   if (spectra.length === 0) return [];
   const all = [sigma_base, sigma_tuned, sigma_delta];
-  const rows = someRanks(Math.max(...all.map(({ length }) => length)), maxRanks).map((rank) => [
-    rank,
-    ...all.map((sigma) => digits(sigma[rank - 1] ?? NaN)),
-  ]);
-  const text = csv(["rank", "sigma_base", "sigma_tuned", "sigma_delta"], rows);
+  const row = (rank: number) => [rank, ...all.map((sigma) => digits(sigma[rank - 1] ?? NaN))];
+  const columns = ["rank", "sigma_base", "sigma_tuned", "sigma_delta"];
+  const ranks = Math.max(...all.map(({ length }) => length));
   return [
     {
       id: `${id}-spectra`,
@@ -196,9 +194,26 @@ function spectraFigure(matrix: MatrixReport, id: string, maxRanks: number): Page
       svg: spectraSvg(spectra, { title: "Singular values", subtitle: name, markedName: "intruders" }),
       explanation:
         "How strong each direction is. Where the line of ΔW begins above most of the base's, the update is strong enough to enter among the strongest directions. ΔW ends at its rank.",
-      data: [{ name: `${id}-spectra.csv`, label: "CSV", text }],
+      data: [byRank(`${id}-spectra.csv`, columns, row, ranks, maxRanks)],
     },
   ];
+}
+
+/** A row for each rank; the page holds at most so many. */
+function byRank(
+  name: string,
+  columns: readonly string[],
+  row: (rank: number) => readonly (number | null)[],
+  count: number,
+  most: number,
+): DataFile {
+  const text = csv(columns, someRanks(count, count).map(row));
+  return {
+    name,
+    label: "CSV",
+    text,
+    ...(count > most ? { excerpt: csv(columns, someRanks(count, most).map(row)) } : {}),
+  };
 }
 
 /** All ranks, or the first ones and as many of the others as there is room for. */

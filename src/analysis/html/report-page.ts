@@ -8,8 +8,8 @@ import { modelFigures, type NamedReport } from "./model-figures.ts";
 import { amplificationTable, matrixTable, skippedTable } from "./report-tables.ts";
 import { factsOf, verdictOf } from "./verdict.ts";
 
-/** Ranks in files of numbers of all matrices together: with more, the page is no longer small. */
-const MAX_RANKS = 250_000;
+/** Ranks in the numbers that the page holds of all matrices together: with more, it is no longer small. */
+const MAX_RANKS = 120_000;
 
 export interface ReportPageOptions {
   /** Other reports that are drawn beside this one: other methods or ranks. */
@@ -64,7 +64,7 @@ export function reportPage(report: AnalysisReport, { series = [] }: ReportPageOp
             ...section("details", "Each matrix", [
               {
                 kind: "text",
-                text: `Heat maps, cosines and spectra, with their numbers.${isShortened ? " The matrices are large or many: files of numbers here hold some of the ranks; `report.json` beside this page has all." : ""}`,
+                text: `${base === null ? "Spectra" : "Heat maps, cosines and spectra"}, with their numbers.${isShortened ? " The matrices are large or many: the numbers in this page are those of some ranks; all are in the folder `data` beside it." : ""}`,
               },
               ...matrices.map((matrix, i): Block => ({
                 kind: "details",

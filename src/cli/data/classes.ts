@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunConfig } from "../../config/read.ts";
 import { type ClassSet, LABELS_FILE, numberedLabel, readLabels } from "../../data/datasets/classes.ts";
+import type { Tokenizer } from "../../data/text/tokenizer.ts";
 import { MODEL_CONFIG_FILE, readModelConfig } from "../../formats/model/config.ts";
 import { classNames } from "../../lm/class-names.ts";
 import { readModel, storedTask } from "../../lm/read-model.ts";
@@ -14,16 +15,17 @@ export interface KnownClasses {
   readonly known?: ClassSet;
   /** By which token the model tells the class of a text. Absent where there is no `config.json`. */
   readonly classToken?: "first" | "last";
-  /** Whether `config.json` names the token that fills rows up, by which other programs find the end of a text. */
-  readonly hasPad?: boolean;
+  /** Token that fills rows up, by which other programs find the end of a text: the model's, or else the tokenizer's own. */
+  readonly padTokenId?: number;
 }
 
-/** @param dir the folder of the model @throws as `readModel` */
+/** @param tokenizer of the model @throws as `readModel` */
 export async function knownClasses(
   { stage, adapterNameOrPath }: Pick<RunConfig, "stage" | "adapterNameOrPath">,
-  dir: string,
+  tokenizer: Tokenizer,
 ): Promise<KnownClasses> {
   if (stage !== "cls") return {};
+  const { dir } = tokenizer;
   const [adapter] = adapterNameOrPath ?? [];
   const ofAdapter = adapter === undefined ? undefined : await adapterClasses(adapter);
   // A folder with a tokenizer alone is enough to look at data.
@@ -34,12 +36,18 @@ export async function knownClasses(
   if (!hasConfig) return ofAdapter === undefined ? {} : { known: ofAdapter };
   const { model } = await readModel(dir, { taskOf: () => ({ kind: "classification", classes: SOME_CLASSES }) });
   const known = ofAdapter ?? (await modelClasses(dir));
-  const hasPad = typeof (await readModelConfig(dir)).fields["pad_token_id"] === "number";
+  const pad = (await readModelConfig(dir)).fields["pad_token_id"];
   return {
-    hasPad,
+    padTokenId: typeof pad === "number" && pad >= 0 ? pad : namedPad(tokenizer),
     ...(known === undefined ? {} : { known }),
     ...(model.classToken === undefined ? {} : { classToken: model.classToken }),
   };
+}
+
+/** The token that programs fill rows with: the tokenizer's own, whatever else it means. */
+function namedPad({ specialTokens, idOf, padId }: Tokenizer): number {
+  const named = specialTokens["pad_token"];
+  return (named === undefined ? undefined : idOf(named)) ?? padId;
 }
 
 /** The names that are saved with an adapter; undefined for those of other programs, which save none. */

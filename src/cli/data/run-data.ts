@@ -31,7 +31,7 @@ export async function runData(
   const view = new PrepareView(log);
   const hooks = { onNotice: view.note, ...(signal === undefined ? {} : { signal }) };
   const tokenizer = await openTokenizer(config, hooks);
-  const { known, ...ofModel } = await knownClasses(config, tokenizer.dir);
+  const { known, ...ofModel } = await knownClasses(config, tokenizer);
   const opened = await openConfiguredDatasets(config, hooks, known);
   const template = configuredTemplate(config, tokenizer, opened);
   let prepared: PreparedRows;

@@ -34,7 +34,7 @@ export function reportText(report: MergeReport): string {
     table([...exported.texts.map((text, i) => rowOf(text, merged.texts[i]!)), totalRow(merged, exported)], {
       header: ["prompt", "tokens", "merged |Δlogit|", "files |Δlogit|", "files KL", said(report).column],
     }),
-    `allowed: merged ${limitText(thresholds.merged)}; files ${limitText(thresholds.exported)}`,
+    `allowed: merged ${limitText(thresholds.merged, report)}; files ${limitText(thresholds.exported, report)}`,
     extra === 0
       ? `operators: ${operators.base} in the base, no extra operators in the merged model`
       : `operators: ${operators.base} in the base, ${operators.exported} in the merged model: ${[...operators.extra, ...operators.missing].slice(0, 3).join("; ")}`,
@@ -75,16 +75,12 @@ function totalRow(merged: WireComparison, exported: WireComparison): (string | n
   ];
 }
 
-function limitText({
-  max_logit_difference: logit,
-  relative_above_10: relative,
-  mean_kl: kl,
-  greedy_agreement: greedy,
-}: WireLimits): string {
+function limitText(limits: WireLimits, report: MergeReport): string {
+  const { max_logit_difference: logit, relative_above_10: relative, mean_kl: kl, greedy_agreement: greedy } = limits;
   return [
     `|Δlogit| ${short(logit)}${relative ? " (for logits up to 10)" : ""}`,
     ...(kl === null ? [] : [`KL ${short(kl)}`]),
-    ...(greedy === null ? [] : [`${Math.round(100 * greedy)} % of greedy tokens`]),
+    ...(greedy === null ? [] : [`${Math.round(100 * greedy)} % of ${said(report).plural}`]),
   ].join(", ");
 }
 

@@ -48,8 +48,8 @@ async function sampleTexts(
 ): Promise<readonly string[]> {
   const { train } = await openDatasets({ dataset, datasetDir, stage: "pt" });
   const texts: string[] = [];
-  for await (const { sample } of train) {
-    if (sample.kind === "text") texts.push(sample.text);
+  for await (const row of train) {
+    if (row.kind === "text") texts.push(row.text);
     if (texts.length >= analysisSamples) break;
   }
   if (texts.length > 0) return texts;

@@ -19,6 +19,7 @@ import { renderReport } from "../data/render-report.ts";
 import { Interrupted } from "../interrupt.ts";
 import { colorDepth, type Output } from "../terminal/output.ts";
 import { versions } from "../versions.ts";
+import { configuredAnalysis } from "./analysis.ts";
 import { DownloadView } from "../download-view.ts";
 import { loadConfiguredClassifier, loadConfiguredModel, trainableOf } from "./load-model.ts";
 import { checkpointToResume, prepareOutputDir } from "./output-dir.ts";
@@ -62,9 +63,10 @@ export async function runTrain(
   const downloads = new DownloadView(log);
   const hooks = { onProgress: downloads.show, onNotice: downloads.note, ...(signal === undefined ? {} : { signal }) };
   const tokenizer = await openTokenizer(read.config, hooks);
-  const { known, hasPad = false, ...ofModel } = await knownClasses(read.config, tokenizer.dir);
+  const { known, ...ofModel } = await knownClasses(read.config, tokenizer);
   const opened = await openConfiguredDatasets(read.config, hooks, known);
   const { classes } = opened;
+  const { padTokenId } = ofModel;
   const config = classes === undefined ? read.config : { ...read.config, labels: classes.names, numLabels: null };
   const template = configuredTemplate(config, tokenizer, opened);
   const view = new PrepareView(log);
@@ -99,7 +101,7 @@ export async function runTrain(
       ? await loadConfiguredModel(config, loading)
       : await loadConfiguredClassifier(
           config,
-          { labels: classes.names, ...(hasPad ? {} : { padTokenId: namedPad(tokenizer) }) },
+          { labels: classes.names, ...(padTokenId === undefined ? {} : { padTokenId }) },
           loading,
         );
   downloads.stop();
@@ -117,16 +119,20 @@ export async function runTrain(
       // The names of a model's classes are in its config.json; an adapter has no place for them.
       if (classes !== undefined && trainable.adapters.length > 0) await saveLabels(dir, classes.names);
     };
+    const progress = new ProgressView({ stream: log });
+    const warn = (text: string) => progress.note(text);
+    const analysis = await configuredAnalysis(config, { model, trainable, tokenizer, warn });
     const trainer = new Trainer({
       model: { trainable: () => trainable },
       trainDataset: prepared.train.rows,
       ...(prepared.validation === undefined ? {} : { evalDataset: prepared.validation.rows }),
       settings: config,
       callbacks: [
-        new ProgressView({ stream: log }),
+        progress,
         ...(config.reportTo.includes("tensorboard")
           ? [tensorboardLog(config.loggingDir === null ? {} : { loggingDir: config.loggingDir })]
           : []),
+        ...analysis,
         ...callbacks,
       ],
       padId: tokenizer.padId,
@@ -169,12 +175,6 @@ export async function runTrain(
 /** As a shell takes it. */
 function quoted(word: string): string {
   return /^[\w./:,=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
-}
-
-/** The token that programs fill rows with: the tokenizer's own, whatever else it means. */
-function namedPad({ specialTokens, idOf, padId }: Tokenizer): number {
-  const named = specialTokens["pad_token"];
-  return (named === undefined ? undefined : idOf(named)) ?? padId;
 }
 
 function checkVocabulary(tokens: number, { language, dir }: PretrainedModel): void {

@@ -33,11 +33,14 @@ export interface RowSettings {
   readonly tokenizedPath: string | null;
   /** Of stage cls: which token of a text tells its class. Default: "last". */
   readonly classToken?: "first" | "last";
+  /** Of stage cls: token that rows are filled with by other programs. */
+  readonly padTokenId?: number;
 }
 
 /** The part of the settings that a sample's tokens depend on. @param now today, for templates that write the date */
 export function encodeSettings(settings: RowSettings, now: Date): EncodeSettings {
-  const { cutoffLen, overLength, trainOnPrompt, maskHistory, defaultSystem, enableThinking, classToken } = settings;
+  const { cutoffLen, overLength, trainOnPrompt, maskHistory, defaultSystem, enableThinking, classToken, padTokenId } =
+    settings;
   return {
     cutoffLen,
     overLength,
@@ -46,6 +49,7 @@ export function encodeSettings(settings: RowSettings, now: Date): EncodeSettings
     enableThinking,
     now,
     ...(classToken === undefined ? {} : { classToken }),
+    ...(padTokenId === undefined ? {} : { padTokenId }),
     ...(defaultSystem === null ? {} : { defaultSystem }),
   };
 }

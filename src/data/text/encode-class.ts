@@ -44,9 +44,20 @@ export async function classTokens(
   return { inputIds: cut(whole.inputIds), types: cut(whole.types), truncatedFrom: length };
 }
 
-/** Where the class is told: the first token, or the last. */
-export function classTarget(length: number, classToken: "first" | "last", label: number): Target {
-  return { at: classToken === "first" ? 0 : length - 1, label };
+/**
+ * Where the class is told: by the first token, or the last. As in transformers the last one is the last that is not the
+ * token that rows are filled with, which a text may end in where that token means something else too.
+ */
+export function classTarget(
+  ids: ArrayLike<number>,
+  classToken: "first" | "last",
+  label: number,
+  padTokenId?: number,
+): Target {
+  if (classToken === "first") return { at: 0, label };
+  let at = ids.length - 1;
+  while (at > 0 && ids[at] === padTokenId) at--;
+  return { at, label };
 }
 
 /** Tokens of two texts that remain in `room`, as the library `tokenizers` has it: the longer one is cut down to the other, then both. */

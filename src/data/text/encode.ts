@@ -39,6 +39,8 @@ export interface EncodeSettings {
   readonly now?: Date;
   /** Which token tells the class of a text: of encoders the first, of decoders the last. Default: "last". */
   readonly classToken?: "first" | "last";
+  /** Token that programs fill rows up with: the last token that tells a class is another one. Default: none. */
+  readonly padTokenId?: number;
 }
 
 /** What a person should know of a sample that was kept. */
@@ -120,7 +122,7 @@ export async function encodeText({ text }: TextSample, tokenizer: Tokenizer): Pr
 }
 
 async function encodeClass(sample: ClassSample, tokenizer: Tokenizer, settings: EncodeSettings): Promise<EncodeResult> {
-  const { cutoffLen, classToken = "last" } = settings;
+  const { cutoffLen, classToken = "last", padTokenId } = settings;
   const { inputIds, types, truncatedFrom } = await classTokens(sample, tokenizer, cutoffLen);
   const { length } = inputIds;
   if (length === 0) return { dropped: "the tokenizer has no token for the text" };
@@ -130,7 +132,7 @@ async function encodeClass(sample: ClassSample, tokenizer: Tokenizer, settings: 
     encoded: {
       inputIds,
       labels: new Int32Array(length).fill(IGNORED),
-      targets: [classTarget(length, classToken, sample.label)],
+      targets: [classTarget(inputIds, classToken, sample.label, padTokenId)],
       ...(types.some((type) => type !== 0) ? { types } : {}),
     },
     ...(truncatedFrom === undefined ? {} : { truncatedFrom }),

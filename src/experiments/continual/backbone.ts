@@ -121,7 +121,7 @@ export class Backbone {
       if (truncatedFrom !== undefined) cut++;
       const { length } = inputIds;
       const labels = new Int32Array(length).fill(IGNORED);
-      rows.push({ inputIds, types, labels, targets: [classTarget(length, classToken, label)] });
+      rows.push({ inputIds, types, labels, targets: [classTarget(inputIds, classToken, label)] });
     }
     return { rows, cut };
   }

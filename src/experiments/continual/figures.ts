@@ -22,13 +22,13 @@ export function sequenceFigures(all: readonly MethodRuns[], what: string): Exper
       caption: "Heads of all tasks are trained anew on the backbone after each task. At 0: the base.",
       y: { label: "accuracy (%), mean over tasks" },
       subtitle: what,
-      of: ({ baseline, stages }) =>
-        [baseline, ...stages].map(({ accuracies }) => 100 * mean(accuracies)),
+      of: ({ baseline, stages }) => [baseline, ...stages].map(({ accuracies }) => 100 * mean(accuracies)),
     }),
     overTasks(methods, tasks, {
       name: "intruders",
       title: "Intruder dimensions over the sequence",
-      caption: "Against the base: among the 10 first left vectors of each matrix, those with no |cosine| of 0.5 or more.",
+      caption:
+        "Against the base: among the 10 first left vectors of each matrix, those with no |cosine| of 0.5 or more.",
       y: { label: "intruders, sum over matrices", from: 0 },
       subtitle: what,
       of: ({ stages }) => [0, ...stages.map(({ intruders }) => intruders.left)],
@@ -137,13 +137,12 @@ function similarity(methods: readonly MethodRuns[], what: string): ExperimentFig
   const [name] = [...counts].toSorted((a, b) => b[1] - a[1])[0] ?? [];
   if (name === undefined) return [];
   const panels = runs.flatMap(({ label, run }) =>
-    run.stages.map((stage, i) => {
-      const values = stage.pictures.find((picture) => picture.name === name)!.similarity;
-      const isIntruder = (column: number) => stage.intrudersByMatrix[name] !== undefined && values[0] !== undefined && maxIn(values, column) < EPSILON;
+    run.stages.map(({ task, pictures }, i) => {
+      const { similarity: values, intruders } = pictures.find((picture) => picture.name === name)!;
       return similarityMapSvg({
-        title: `${label}, after ${i + 1}. ${stage.task}`,
+        title: `${label}, after ${i + 1}. ${task}`,
         values,
-        intruderRanks: (values[0] ?? []).flatMap((_, column) => (isIntruder(column) ? [column + 1] : [])),
+        intruderRanks: intruders,
         numbers: false,
         width: 300,
       });
@@ -154,17 +153,11 @@ function similarity(methods: readonly MethodRuns[], what: string): ExperimentFig
       name: "similarity",
       title: `|U₀ᵀ U| of ${name} after each task`,
       caption:
-        "The ten first left singular vectors, of the matrix with most intruders. Outlined: columns with no |cosine| of 0.5 or " +
-        `more among these ten base vectors; whether one is an intruder is decided with all of them. First seed; ${what}.`,
+        "The ten first left singular vectors, of the matrix with most intruders. Outlined: intruders, which have no |cosine| of " +
+        `0.5 or more with any base vector. First seed; ${what}.`,
       svg: panelsSvg(panels, runs[0]!.run.stages.length),
     },
   ];
-}
-
-const EPSILON = 0.5;
-
-function maxIn(values: readonly (readonly number[])[], column: number): number {
-  return Math.max(...values.map((row) => row[column]!));
 }
 
 function mean(values: readonly number[]): number {

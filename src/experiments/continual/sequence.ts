@@ -98,7 +98,15 @@ export interface TrainedStage extends TestedStage {
    */
   readonly overlap: number | null;
   /** |U₀ᵀ U| of left vectors, the first ten of each, three decimals, of the matrices that were asked for. */
-  readonly pictures: readonly { readonly name: string; readonly similarity: readonly (readonly number[])[] }[];
+  readonly pictures: readonly SimilarityPicture[];
+}
+
+export interface SimilarityPicture {
+  /** Of the layer. */
+  readonly name: string;
+  readonly similarity: readonly (readonly number[])[];
+  /** Ranks of the intruders among the tuned vectors, from 1: decided with all base vectors. */
+  readonly intruders: readonly number[];
 }
 
 const HEAD_DECAY = 0.01;
@@ -240,7 +248,9 @@ class Sequence {
       accuracies.push(await head.accuracy(await this.#backbone.features(test.rows)));
     }
     const pretrainingLoss =
-      pretrainingTexts === undefined ? null : await this.#backbone.pretrainingLoss(pretrainingTexts, maxLength, this.#context.signal);
+      pretrainingTexts === undefined
+        ? null
+        : await this.#backbone.pretrainingLoss(pretrainingTexts, maxLength, this.#context.signal);
     const after = await this.#backbone.hash();
     if (after !== backboneHash) throw new Error(`tests have changed the backbone: ${backboneHash} became ${after}`);
     return { accuracies, pretrainingLoss, backboneHash };
@@ -252,7 +262,7 @@ class Sequence {
     const { pictured = [] } = this.#options;
     const intruders = { left: 0, right: 0 };
     const intrudersByMatrix: Record<string, readonly [number, number]> = {};
-    const pictures: { name: string; similarity: number[][] }[] = [];
+    const pictures: SimilarityPicture[] = [];
     let change = 0;
     for (const layer of layers) {
       const { svd: base, data: before } = this.#base.get(layer.weight)!;
@@ -261,7 +271,7 @@ class Sequence {
       const tuned = svd(matrixOf(layer, data), TOP + 1);
       const found = (["left", "right"] as const).map((side) => {
         const compared = cosines(base[side], tuned[side].slice(0, TOP));
-        const { count } = intrudersAmong(maxCosines(compared), {
+        const { count, found: ofSide } = intrudersAmong(maxCosines(compared), {
           values: tuned.values,
           baseVectors: base[side].length,
           width: tuned[side][0]?.length ?? 0,
@@ -271,7 +281,8 @@ class Sequence {
         });
         intruders[side] += count;
         if (side === "left" && pictured.some((ending) => layer.name.endsWith(ending))) {
-          pictures.push({ name: layer.name, similarity: corner(compared, TOP).map((row) => row.map(rounded)) });
+          const similarity = corner(compared, TOP).map((row) => row.map(rounded));
+          pictures.push({ name: layer.name, similarity, intruders: ofSide.map(({ rank }) => rank) });
         }
         return count;
       });

@@ -6,16 +6,16 @@ import { meanOf, sampleOf, spreadOf } from "../frame/statistics.ts";
 import { isAbove, isAboveLevel } from "../frame/verdict.ts";
 import { TRACK, type Track, type TrackResult } from "../jobs/track.ts";
 import { claimOf } from "./claims.ts";
-import { ILLUSION, loraRun, PRODUCT, type Run, SETTING } from "./protocol.ts";
+import { CHECKPOINT_STEPS, ILLUSION, loraRun, PRODUCT, type Run, SETTING } from "./protocol.ts";
 
 const RANK = 8;
 /** At the learning rate of the other experiments r = 8 has almost no intruders to follow; at twice that it has. */
 const TIMES = 2;
-const STEPS: readonly number[] = [10, 20, 40, 80, 120, 160];
+const STEPS = CHECKPOINT_STEPS;
 /** Tracks in a figure. */
 const SHOWN = 6;
 
-const run: Run = (seed) => ({ ...loraRun(RANK, seed, { product: TIMES * PRODUCT }), checkpoints: STEPS });
+const run: Run = (seed) => loraRun(RANK, seed, { product: TIMES * PRODUCT });
 
 export const CHECKPOINTS: Experiment = {
   name: "checkpoints",

@@ -59,13 +59,13 @@ export function loraRun(r: number, seed: number, choice: LoraChoice = {}): Train
     ...(targets === undefined ? {} : { targets }),
     ...(fixedA ? { fixedA } : {}),
   };
-  const isWatched =
-    r === 8 && alpha === 16 && product === PRODUCT && texts === TEXTS && targets === undefined && !fixedA;
+  const isUsual = alpha === 2 * r && texts === TEXTS && targets === undefined && !fixedA;
+  const isWatched = isUsual && r === 8 && (product === PRODUCT || product === 2 * PRODUCT);
   return settingsOf(tuning, seed, product / alpha, texts, isWatched);
 }
 
-/** Steps whose weights are kept, of the runs that are watched. */
-const CHECKPOINTS: readonly number[] = [10, 20, 40, 80, 120, 160];
+/** Steps whose weights are kept, of the runs that are watched: the same settings for all experiments, so that they share them. */
+export const CHECKPOINT_STEPS: readonly number[] = [10, 20, 40, 80, 120, 160];
 
 function settingsOf(
   tuning: Tuning,
@@ -83,7 +83,7 @@ function settingsOf(
     learningRate: rate,
     seed,
     tuning,
-    ...(isWatched ? { checkpoints: CHECKPOINTS } : {}),
+    ...(isWatched ? { checkpoints: CHECKPOINT_STEPS } : {}),
   };
 }
 

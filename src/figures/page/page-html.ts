@@ -191,13 +191,17 @@ function withOwnIds(svg: string, prefix: string): string {
     .replace(/url\(#([^)]*)\)/g, (_, id: string) => `url(#${prefix}-${id})`);
 }
 
-function fileHtml({ name, text, label }: DataFile, state: State): string {
-  const shown = escapeXml(label ?? name);
-  const bytes = Buffer.from(text);
+function fileHtml({ name, text: whole, excerpt, label }: DataFile, state: State): string {
+  const text = excerpt ?? whole;
+  const shown = escapeXml(label ?? name) + (excerpt === undefined ? "" : " (some of the rows)");
   const type = name.endsWith(".json") ? "application/json" : "text/csv";
-  const beside = state.hasFiles ? ` <a href="data/${escapeXml(encodeURIComponent(name))}">(beside)</a>` : "";
-  if (bytes.length <= MAX_DATA_ADDRESS) {
-    return `<a download="${escapeXml(name)}" href="data:${type};base64,${bytes.toString("base64")}">${shown}</a>`;
+  const address = `data/${escapeXml(encodeURIComponent(name))}`;
+  const beside =
+    state.hasFiles && excerpt !== undefined ? ` <a href="${address}">all, in the folder beside this page</a>` : "";
+  if (text.length <= MAX_DATA_ADDRESS) {
+    // Not base64: this is shorter for numbers, and is packed better.
+    const data = escapeXml(`data:${type};charset=utf-8,${encodeURI(text).replaceAll("#", "%23")}`);
+    return `<a download="${escapeXml(name)}" href="${data}">${shown}</a>${beside}`;
   }
   const id = pack(text, state);
   return `<button type="button" data-save="packed" data-from="${id}" data-name="${escapeXml(name)}">${shown}</button>${beside}`;

@@ -88,15 +88,16 @@ th{position:sticky;top:0;background:var(--head);z-index:2;max-width:8.5rem;verti
 td.n,th.n{text-align:right}
 td.n{white-space:nowrap}
 td:first-child{line-height:1.35}
+td+td{min-width:5.2rem}
 tr>:first-child{position:sticky;left:0;background:var(--card);z-index:1;min-width:19rem;max-width:24rem}
 thead tr>:first-child{background:var(--head);z-index:3}
 tbody tr:last-child td{border-bottom:0}
 tbody tr:hover td{background:var(--head)}
 th button{font-weight:600;width:100%}
 th.n button{text-align:right}
-th button::after{content:" ↕";color:var(--faint)}
-th[aria-sort=ascending] button::after{content:" ↑";color:inherit}
-th[aria-sort=descending] button::after{content:" ↓";color:inherit}
+th button::after{content:"\\a0↕";color:var(--faint)}
+th[aria-sort=ascending] button::after{content:"\\a0↑";color:inherit}
+th[aria-sort=descending] button::after{content:"\\a0↓";color:inherit}
 td.good{color:var(--good)}td.warning{color:var(--warning);font-weight:600}td.bad{color:var(--bad);font-weight:600}
 .search{display:flex;flex-wrap:wrap;gap:.4rem 1rem;align-items:center;margin:.6rem 0}
 .search input{font:inherit;padding:.4rem .6rem;border:1px solid var(--faint);border-radius:6px;background:var(--card);color:var(--text);width:min(100%,22rem)}

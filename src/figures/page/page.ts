@@ -95,6 +95,8 @@ export interface DataFile {
   /** With its extension: `.csv` or `.json`. */
   readonly name: string;
   readonly text: string;
+  /** What the page holds of it, where all of it would make the page too large. Default: all. */
+  readonly excerpt?: string;
   /** What it is, for a reader. Default: its name. */
   readonly label?: string;
 }

@@ -133,7 +133,10 @@ function named(kind: string, names: readonly string[], candidates: readonly stri
 
 function hintFor(missing: readonly string[], unexpected: readonly string[], count: number): string {
   if (unexpected.some((name) => /(^|\.)(score|classifier|v_head|reward_head|qa_outputs)\./.test(name))) {
-    return "the checkpoint is of a classifier or a reward model: give the language model that it was made from";
+    return (
+      "the checkpoint is of a classifier or a reward model: give the language model that it was made from; " +
+      "`lowrank classify` tells the classes of texts"
+    );
   }
   if (unexpected.some((name) => /(^|\.)(visual|vision_\w+|audio_\w+|multi_modal_projector)\./.test(name))) {
     return "the checkpoint reads images or sound too: give a model of text alone";

@@ -249,8 +249,11 @@ function parameterNames(expected: ReadonlyMap<string, Expected>): string[] {
 
 /** What PEFT writes a second time with `bias: all`: biases inside its wrapping of a module to save. */
 function isShadow(key: string, keys: ReadonlyMap<string, string>): boolean {
-  const plain = key.replace(/\.(modules_to_save|original_module)\./, ".");
-  return plain !== key && plain.endsWith(".bias") && keys.has(plain);
+  // Inside of a block it still has the adapter's name.
+  return [/\.(modules_to_save|original_module)\./, /\.modules_to_save\.[^.]+\./].some((wrapping) => {
+    const plain = key.replace(wrapping, ".");
+    return plain !== key && plain.endsWith(".bias") && keys.has(plain);
+  });
 }
 
 function tableOf({ parameters, tied = {} }: AdaptableModel, { weight }: Layer): ParameterSpec | undefined {

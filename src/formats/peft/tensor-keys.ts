@@ -43,7 +43,8 @@ export function tensorKeys(adapter: Adapter): Map<string, ParameterSpec> {
   const names = new Set(targets.map(({ layer }) => layer.name));
   const copied = (parameter: string, ofMethod: boolean) => {
     const at = parameter.lastIndexOf(".");
-    return ofMethod ? keyOf(method, parameter.slice(0, at), parameter.slice(at + 1)) : copyKey(parameter, names);
+    if (ofMethod) return keyOf(method, parameter.slice(0, at), parameter.slice(at + 1));
+    return method.file?.unwrapped === true ? `${MODEL_PREFIX}${parameter}` : copyKey(parameter, names);
   };
   return new Map([
     ...targets.flatMap(({ layer, states }) =>

@@ -36,6 +36,13 @@ export function analysisMetrics(found: AnalysisFindings): Record<string, number>
   };
 }
 
+/** `12 intruders, and the loss on texts like those of pretraining has grown by 4.2%` */
+export function forgettingText(metrics: Readonly<Record<string, number>>): string {
+  const [intruders = NaN, share = NaN] = [metrics["analysis_intruders"], metrics["analysis_forgetting"]];
+  const count = `${intruders} ${intruders === 1 ? "intruder" : "intruders"}`;
+  return `${count}, and the loss on texts like those of pretraining has grown by ${(100 * share).toFixed(1)}%`;
+}
+
 /** `12 intruders in 28 matrices, effective rank 3.42, overlap 0.11 (random 0.08), pretraining loss 2.91 (+4.2%)` */
 export function analysisText(row: LogRow): string {
   const value = (name: string) => row[`analysis_${name}`] ?? NaN;

@@ -142,11 +142,7 @@ export class RunLog {
   }
 
   /** @param more what the line of the file has besides */
-  async #add(
-    row: LogRow,
-    tokensSeen: number | undefined,
-    more: Readonly<Record<string, number>> = {},
-  ): Promise<void> {
+  async #add(row: LogRow, tokensSeen: number | undefined, more: Readonly<Record<string, number>> = {}): Promise<void> {
     this.#rows.push(row);
     if (this.#path === undefined) return;
     const seconds = (this.#now() - this.#startedAt) / 1000;

@@ -94,6 +94,12 @@ test("the class is told by the last token, or the first; what is too long is cut
   assert.deepEqual(first.encoded.targets, [{ at: 0, label: 2 }]);
   assert.equal(first.truncatedFrom, 6);
   assert.equal(first.encoded.inputIds.length, 4);
+  // transformers looks for the last token that is not padding, whatever else that token means.
+  const ending = { ...sample, text: "abff" };
+  const padded = { cutoffLen: 9, overLength: "error", padTokenId: "f".charCodeAt(0) } as const;
+  const before = await encodeSample(ending, tokenizer, undefined, padded);
+  assert.ok("encoded" in before);
+  assert.deepEqual(before.encoded.targets, [{ at: 1, label: 2 }]);
   assert.deepEqual(await encode(4, "drop"), { dropped: "longer than cutoff_len 4" });
   assert.match(await complaint(encode(4, "error")), /d\.jsonl:7: longer than cutoff_len: got 6 tokens/);
 });

@@ -80,14 +80,18 @@ describe("page", () => {
     const text = csv(
       ["rank", "name"],
       [
-        [1, `with "quotes", and commas`],
+        [1, `with "quotes", commas, <b> #1 & 50 %`],
         [2, null],
       ],
     );
-    assert.equal(text, `rank,name\n1,"with ""quotes"", and commas"\n2,\n`);
+    assert.equal(text, `rank,name\n1,"with ""quotes"", commas, <b> #1 & 50 %"\n2,\n`);
     const html = pageHtml(pageOf({ kind: "figures", figures: [figure("a", { data: [{ name: "a.csv", text }] })] }));
-    const [, data = ""] = /<a download="a.csv" href="data:text\/csv;base64,([^"]*)"/.exec(html) ?? [];
-    assert.equal(Buffer.from(data, "base64").toString(), text);
+    const [, data = ""] = /<a download="a.csv" href="data:text\/csv;charset=utf-8,([^"]*)"/.exec(html) ?? [];
+    assert.equal(decodeURIComponent(data.replaceAll("&amp;", "&")), text);
+    assert.doesNotMatch(data, /[#<\n ]/);
+    const part = { name: "a.csv", text: "a\n1\n2\n", excerpt: "a\n1\n" };
+    const short = pageHtml(pageOf({ kind: "downloads", files: [part] }), { hasFiles: true });
+    assert.ok(short.includes(`utf-8,a%0A1%0A">a.csv (some of the rows)</a> <a href="data/a.csv">all`));
     const large = "1234567890\n".repeat(100_000);
     const packed = pageHtml(pageOf({ kind: "downloads", files: [{ name: "b.json", text: large }] }));
     assert.ok(packed.length < 100_000);

@@ -1,0 +1,136 @@
+/** Only B is trained, A is fixed with orthonormal rows: is it the product of two trained matrices that makes intruders? */
+import { rankCurveSvg } from "../../figures/rank-curve.ts";
+import type { Conclusion, Experiment, Results, Scale } from "../experiment.ts";
+import { sampleOf, spreadOf } from "../frame/statistics.ts";
+import { allOf, isAbove, isSame } from "../frame/verdict.ts";
+import { totalIntruders } from "../jobs/spectra.ts";
+import { claimOf } from "./claims.ts";
+import {
+  accuracy,
+  ILLUSION,
+  loraRun,
+  meanOver,
+  ofRuns,
+  ofSpectra,
+  percentOf,
+  pretrainingLoss,
+  type Run,
+  SETTING,
+  withSpectra,
+} from "./protocol.ts";
+
+const RANKS: readonly number[] = [1, 4, 8];
+const QUICK_RANKS: readonly number[] = [1, 8];
+const LIKE_ACCURACY = 0.05;
+
+const ranksOf = ({ quick }: Scale) => (quick ? QUICK_RANKS : RANKS);
+const both =
+  (r: number): Run =>
+  (seed) =>
+    loraRun(r, seed);
+const fixed =
+  (r: number): Run =>
+  (seed) =>
+    loraRun(r, seed, { fixedA: true });
+
+export const B_ONLY: Experiment = {
+  name: "b-only",
+  title: "Training B alone",
+  about: "Do fewer intruders come when A is fixed with all singular values 1, so that only one factor is trained?",
+  source: `${ILLUSION}, appendix A.5`,
+  minutes: 4,
+  setting: [
+    ...SETTING,
+    "B only: A is drawn with orthonormal rows and not trained. Same learning rates as with both: rows of length 1 instead of 0.58 make its steps the larger ones.",
+  ],
+  jobs: (scale) =>
+    withSpectra(
+      scale,
+      ranksOf(scale).flatMap((r) => [both(r), fixed(r)]),
+    ),
+  conclude,
+};
+
+function conclude(results: Results, scale: Scale): Conclusion {
+  const ranks = ranksOf(scale);
+  const counts = (run: Run) => ofSpectra(results, scale, run, totalIntruders);
+  const right = (run: Run) => ofRuns(results, scale, run, accuracy);
+  const claims = [
+    ...ranks.map((r) =>
+      claimOf(
+        {
+          claim: `r = ${r}: training B alone gives fewer intruders`,
+          source: `${ILLUSION}, appendix A.5`,
+          published: "a sharp drop",
+        },
+        isAbove(counts(both(r)), counts(fixed(r)), { digits: 1 }),
+        `both ${spreadOf(counts(both(r)), 1)}, B only ${spreadOf(counts(fixed(r)), 1)} of 280`,
+      ),
+    ),
+    claimOf(
+      {
+        claim: `… at an accuracy within ${100 * LIKE_ACCURACY} points`,
+        source: `${ILLUSION}, appendix A.5`,
+        published: "comparable",
+      },
+      allOf(ranks.map((r) => isSame(right(both(r)), right(fixed(r)), LIKE_ACCURACY))),
+      ranks.map((r) => `r = ${r}: ${percentOf(right(both(r)))} and ${percentOf(right(fixed(r)))}`).join("; "),
+    ),
+  ];
+  const curve = (name: string, of: (r: number) => Run) => ({
+    name,
+    points: ranks.map((r) => {
+      const { mean, deviation } = sampleOf(counts(of(r)));
+      return { rank: r, y: mean, spread: deviation };
+    }),
+  });
+  const row = (name: string, run: Run) => [
+    name,
+    percentOf(right(run)),
+    spreadOf(ofRuns(results, scale, run, pretrainingLoss), 3),
+    spreadOf(counts(run), 1),
+    spreadOf(
+      ofSpectra(
+        results,
+        scale,
+        run,
+        meanOver((matrix) => matrix.effectiveRankDelta),
+      ),
+      1,
+    ),
+    spreadOf(
+      ofSpectra(
+        results,
+        scale,
+        run,
+        meanOver(({ normDelta, normBase }) => normDelta / normBase),
+      ),
+      3,
+    ),
+  ];
+  return {
+    claims,
+    figures: [
+      {
+        name: "b-only",
+        title: "Intruders with and without training A",
+        caption: "k = 10, ε = 0.5. Bars: standard deviation over seeds.",
+        svg: rankCurveSvg([curve("A and B", both), curve("B only", fixed)], {
+          title: "Intruders with and without training A",
+          y: { label: "intruders among 280 vectors", from: 0 },
+        }),
+      },
+    ],
+    tables: [
+      {
+        name: "b-only",
+        title: "Every setting: mean ± standard deviation over seeds",
+        columns: ["setting", "accuracy", "pretraining loss", "intruders", "effective rank", "‖ΔW‖/‖W₀‖"],
+        rows: ranks.flatMap((r) => [row(`r = ${r}, A and B`, both(r)), row(`r = ${r}, B only`, fixed(r))]),
+      },
+    ],
+    notes: [
+      "With one learning rate the two do not move equally far: compare the column ‖ΔW‖/‖W₀‖ before blaming the product.",
+    ],
+  };
+}
