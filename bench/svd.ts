@@ -11,8 +11,9 @@ import { runPeer } from "./peer.ts";
 import { summarize } from "./statistics.ts";
 import type { Suite } from "./suites.ts";
 
-/** Set LOWRANK_BENCH_ROUNDS to 1 to see that all of it works. */
-const ROUNDS = Number(process.env["LOWRANK_BENCH_ROUNDS"] ?? 5);
+/** LOWRANK_BENCH_QUICK=1: small matrices, once, to see that all of it works. */
+const QUICK = process.env["LOWRANK_BENCH_QUICK"] === "1";
+const ROUNDS = QUICK ? 1 : 5;
 /** What ours may take, as a multiple of NumPy's time. */
 const GOAL = 5;
 
@@ -22,7 +23,7 @@ type Kind = "values" | "vectors";
 const SHAPES: readonly Shape[] = [
   [1024, 1024],
   [4864, 896],
-];
+].map(sized);
 /** The linear maps of a layer of qwen2.5-0.5b. */
 const LAYER: readonly Shape[] = [
   [896, 896],
@@ -32,7 +33,12 @@ const LAYER: readonly Shape[] = [
   [4864, 896],
   [4864, 896],
   [896, 4864],
-];
+].map(sized);
+
+function sized([rows, columns]: readonly number[]): Shape {
+  const divisor = QUICK ? 16 : 1;
+  return [rows! / divisor, columns! / divisor];
+}
 
 interface Case {
   readonly name: string;
@@ -111,8 +117,9 @@ function layerCases(decomposer: Awaited<ReturnType<typeof openDecomposer>>): Cas
 
 function factoredCases(): Case[] {
   return [8, 64].map((r) => {
-    const [B, A] = [random([4864, r], 1), random([r, 896], 2)];
-    return { name: `B A of 4864 × 896, r ${r}`, ours: () => factoredSvd(B, A) };
+    const [rows, columns] = SHAPES[1]!;
+    const [B, A] = [random([rows, r], 1), random([r, columns], 2)];
+    return { name: `B A of ${rows} × ${columns}, r ${r}`, ours: () => factoredSvd(B, A) };
   });
 }
 

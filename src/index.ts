@@ -93,6 +93,13 @@ export {
 
 // What fine-tuning does to weights
 export { analyze, type AnalyzeOptions, type AnalyzeProgress } from "./analysis/analyze.ts";
+export { type NamedReport, writeReport } from "./analysis/html/write-report.ts";
 export { repairAdapter, type RepairOptions, type RepairResult } from "./analysis/repair.ts";
 export type { AnalysisReport, CheckpointReport, MatrixReport } from "./analysis/report.ts";
 export type { RepairReport } from "./analysis/repair-report.ts";
+export * as measures from "./analysis/measures/index.ts";
+export * as figures from "./figures/index.ts";
+export { analysisCallback, type AnalysisCallbackOptions } from "./analysis/callback.ts";
+
+// Files of PyTorch, without running them
+export { openLoralib, openTorch } from "./formats/torch-pickle/index.ts";

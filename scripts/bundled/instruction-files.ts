@@ -11,6 +11,8 @@ export function instructionFiles(): Record<string, string> {
   const info = {
     instructions: { file_name: "instructions.jsonl", columns },
     instructions_test: { file_name: "instructions-test.jsonl", columns },
+    moods: { file_name: "moods.jsonl", columns: { text: "text", label: "label" } },
+    moods_test: { file_name: "moods-test.jsonl", columns: { text: "text", label: "label" } },
   };
   return {
     "instructions.jsonl": jsonl(train),

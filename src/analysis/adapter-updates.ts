@@ -94,7 +94,8 @@ export interface AdapterUpdates {
 export async function openAdapter(dir: string, base: CheckpointWeights | undefined): Promise<AdapterUpdates> {
   const file = await readJsonObject(join(dir, CONFIG_FILE));
   const method = methodOf(file);
-  if (method !== undefined && method.merged === undefined && (method.forward ?? method.sequence) !== undefined) {
+  const changesOutputs = method?.forward !== undefined || method?.sequence !== undefined;
+  if (method !== undefined && method.merged === undefined && changesOutputs) {
     throw new ConfigError({
       where: dir,
       what: `${method.name} cannot be merged into the weights, so that there is no update to look at`,
@@ -113,12 +114,13 @@ export async function openAdapter(dir: string, base: CheckpointWeights | undefin
     } else {
       const plain = [...named.keys()].map((key) => (key.startsWith(PREFIX) ? key.slice(PREFIX.length) : key));
       const heads = [file.names("modules_to_save") ?? []].flat();
+      const allLayers = method?.parameters === undefined;
       const there = checkpointModel(base.tensors, plain);
       const more = plain.flatMap((name, i) => {
         const isHead = heads.some((head) => name.split(".").includes(head)) && !there.stored.has(name);
         return isHead ? [{ name, shape: [...named.values()][i]!.shape }] : [];
       });
-      const made = checkpointModel(base.tensors, plain, more);
+      const made = checkpointModel(base.tensors, plain, { more, allLayers });
       ({ stored } = made);
       model = made;
     }

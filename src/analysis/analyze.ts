@@ -92,6 +92,7 @@ export async function analyze(
       }
       onProgress?.({ phase: "matrices", done: ++done, total, name: pair.name });
     };
+    onProgress?.({ phase: "matrices", done, total });
     const isLarge = opened.pairs.some(({ shape: [rows, columns] }) => rows * columns > LARGE_ELEMENTS);
     await inTurns(total, isLarge ? 1 : 2, measure);
     const matrices = found.filter((report) => report !== undefined);

@@ -15,6 +15,13 @@ export interface CheckpointModel extends AdaptableModel {
   readonly stored: ReadonlyMap<string, string>;
 }
 
+export interface CheckpointModelOptions {
+  /** Tensors that the adapter brings and the checkpoint lacks: heads. Default: none. */
+  readonly more?: readonly Pick<WeightEntry, "name" | "shape">[];
+  /** The adapter has no tensors of single layers. Default: false. */
+  readonly allLayers?: boolean;
+}
+
 /** Bodies of models that may or may not be named in front of their modules. */
 const PREFIXES = [
   "model.",
@@ -29,13 +36,13 @@ const PREFIXES = [
 const EMBEDDINGS = ["embed_tokens", "wte", "word_embeddings", "embed_in"];
 
 /**
+ * Layers that the adapter has no tensors for are left out: which of a name it was put on, its tensors say.
  * @param keys names of the adapter's tensors, without what PEFT's wrapping adds in front
- * @param more tensors that the adapter brings and the checkpoint lacks: heads
  */
 export function checkpointModel(
   tensors: ReadonlyMap<string, WeightEntry>,
   keys: readonly string[],
-  more: readonly Pick<WeightEntry, "name" | "shape">[] = [],
+  { more = [], allLayers = false }: CheckpointModelOptions = {},
 ): CheckpointModel {
   const rename = renaming([...tensors.keys()], keys);
   const stored = new Map([...tensors.keys()].map((name) => [rename(name), name]));
@@ -43,8 +50,12 @@ export function checkpointModel(
   const transposed = transposedWeights(entries.map(({ name, shape }) => [name, shape]));
   const all = [...entries, ...more];
   const names = new Set(all.map(({ name }) => name));
-  const layers = all.flatMap(({ name, shape }) => layerOf(name, shape, transposed.has(name), names));
-  const tied = tiedTable(layers);
+  const modules = new Set(keys.flatMap(pathsOf));
+  const every = all.flatMap(({ name, shape }) => layerOf(name, shape, transposed.has(name), names));
+  const isWanted = ({ name }: Layer) => allLayers || modules.has(name);
+  const layers = every.filter(isWanted);
+  const table = tiedTable(every);
+  const tied = table !== undefined && isWanted(table.layer) ? table : undefined;
   const specs = all.map(({ name, shape }): ParameterSpec => ({ name, shape, init: zeros }));
   return {
     parameters: specs,

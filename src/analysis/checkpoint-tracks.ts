@@ -51,6 +51,7 @@ export async function trackCheckpoints(
   try {
     for (const { path } of checkpoints) opened.push(await openPairs(base, path, options));
     const names = [...new Set(opened.flatMap(({ pairs }) => pairs.map(({ name }) => name)))];
+    options.onProgress?.({ phase: "checkpoints", done: 0, total: names.length });
     const tracks = checkpoints.map(() => new Map<string, Tracked>());
     for (const [i, name] of names.entries()) {
       let before: Columns | undefined;

@@ -34,10 +34,7 @@ const FREEZE_KEYS = ["freeze_trainable_layers", "freeze_trainable_modules", "fre
 
 /** Of stage cls, which has no conversations; and of the others, which have no classes. */
 const CLASS_KEYS = ["labels", "num_labels", "text_column_names", "label_column_name"];
-const CHAT_KEYS = [
-  ..."template template_override default_system enable_thinking train_on_prompt mask_history".split(" "),
-  ..."packing neat_packing".split(" "),
-];
+const CHAT_KEYS = "template template_override default_system enable_thinking train_on_prompt mask_history".split(" ");
 
 /** Keys that mean nothing with this way of training. */
 export function idleKeys({ finetuningType, stage }: Pick<Settings, "finetuningType" | "stage">): readonly string[] {
@@ -222,7 +219,8 @@ function checkData(settings: Settings, hasEvalData: boolean, report: Report, not
 function checkStage(settings: Settings, changed: ReadonlySet<string>, report: Report): void {
   const { stage, metricForBestModel: metric, textColumnNames, labels, numLabels } = settings;
   if (stage === "cls") {
-    for (const key of CHAT_KEYS.filter((name) => changed.has(name))) {
+    const packing = !settings.packing ? [] : changed.has("neat_packing") ? ["neat_packing"] : ["packing"];
+    for (const key of [...CHAT_KEYS.filter((name) => changed.has(name)), ...packing]) {
       report(key, "has no meaning with stage: cls", {
         hint: "texts are read as they are, each in a row of its own, without a chat template: remove the line",
       });

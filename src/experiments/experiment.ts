@@ -119,7 +119,8 @@ export interface ExperimentFigure {
   readonly title: string;
   /** What to see, in a sentence or two. */
   readonly caption: string;
-  readonly svg: string;
+  /** A function is called when the report is written; where it finds nothing to draw (ConfigError), the figure is left out. */
+  readonly svg: string | (() => string);
 }
 
 export interface ExperimentTable {

@@ -21,10 +21,13 @@ const INTRUDER_COLOUR = "#d55e00";
 const OTHER_COLOUR = "#0072b2";
 /** Above this rank the axis is logarithmic: what matters is at its beginning. */
 const MAX_LINEAR = 40;
+/** Points of the first ranks are all drawn, and as many of the others as can be told apart. */
+const ALL_UP_TO = 300;
+const MAX_OTHERS = 400;
 
 /** @returns the text of an SVG file @throws ConfigError if there is no vector */
 export function cosineScatterSvg({ maxCos, epsilon, k, nullLevel, intruderRanks, ...texts }: CosineScatter): string {
-  const points = Array.from(maxCos, (y, i) => ({ x: i + 1, y }));
+  const points = ranksShown(maxCos.length).map((rank) => ({ x: rank, y: maxCos[rank - 1]! }));
   const isIntruder = (rank: number, cos: number) => intruderRanks?.includes(rank) ?? (rank <= k && cos < epsilon);
   const series = [
     {
@@ -40,7 +43,7 @@ export function cosineScatterSvg({ maxCos, epsilon, k, nullLevel, intruderRanks,
       ...texts,
       width: texts.width ?? CHART_WIDTH,
       height: texts.height ?? CHART_HEIGHT,
-      x: { label: "rank of the tuned vector (1 = largest σ)", log: points.length > MAX_LINEAR, integer: true },
+      x: { label: "rank of the tuned vector (1 = largest σ)", log: maxCos.length > MAX_LINEAR, integer: true },
       y: { label: "largest |cosine| with a base vector", from: 0, to: 1.02, ticks: [0, 0.2, 0.4, 0.6, 0.8, 1] },
       uprights: [{ x: k + 0.5, label: `k = ${k}` }],
       labels: "above",
@@ -50,4 +53,11 @@ export function cosineScatterSvg({ maxCos, epsilon, k, nullLevel, intruderRanks,
       ],
     },
   );
+}
+
+function ranksShown(count: number): number[] {
+  const first = Array.from({ length: Math.min(count, ALL_UP_TO) }, (_, i) => i + 1);
+  const rest = count - first.length;
+  const shown = Math.min(rest, MAX_OTHERS);
+  return [...first, ...Array.from({ length: shown }, (_, i) => ALL_UP_TO + Math.round(((i + 1) * rest) / shown))];
 }

@@ -5,7 +5,7 @@
 import { ShapeError } from "../errors.ts";
 import type { Columns } from "./columns.ts";
 import type { Matrix } from "./matrix.ts";
-import { Arena, type Kernels } from "./wasm/kernels.ts";
+import { Arena, type Kernels, TILE_COLUMNS, TILE_ROWS } from "./wasm/kernels.ts";
 
 /** A matrix that lies in an array somehow. */
 export interface View {
@@ -31,7 +31,6 @@ export interface Target {
 }
 
 const BYTES = 8;
-const TILE = 4;
 /** Rows of A's block, columns of B's, and what they have in common: 1 MiB and 2 MiB. */
 export const [MOST_ROWS, MOST_COLUMNS] = [512, 1024];
 const MOST_DEPTH = 256;
@@ -57,17 +56,17 @@ export function product(A: View, B: View, { data, offset = 0, rowStride, add = 0
   const depth = A.columns;
   for (let left = 0; left < B.columns; left += MOST_COLUMNS) {
     const columns = Math.min(MOST_COLUMNS, B.columns - left);
-    const stride = tiles(columns) * TILE;
+    const stride = roundUp(columns, TILE_COLUMNS);
     for (let top = 0; top < A.rows; top += MOST_ROWS) {
       const rows = Math.min(MOST_ROWS, A.rows - top);
       if (lower && top + rows <= left) continue;
-      numbers.fill(0, AT_C, AT_C + tiles(rows) * TILE * stride);
+      numbers.fill(0, AT_C, AT_C + roundUp(rows, TILE_ROWS) * stride);
       for (let from = 0; from < depth; from += MOST_DEPTH) {
         const count = Math.min(MOST_DEPTH, depth - from);
-        packLeft(numbers, part(A, top, rows, from, count), { depth: even(count) });
-        packRight(numbers, part(turned(B), left, columns, from, count), { depth: even(count) });
+        packLeft(numbers, part(A, top, rows, from, count), { depth: count });
+        packRight(numbers, part(turned(B), left, columns, from, count), { depth: count });
         const diagonal = lower ? left - top : -Infinity;
-        addPanels(kernels, { rows, columns, depth: even(count), c: AT_C, stride, diagonal });
+        addPanels(kernels, { rows, columns, depth: count, c: AT_C, stride, diagonal });
       }
       for (let i = 0; i < rows; i++) {
         const from = AT_C + i * stride;
@@ -98,15 +97,14 @@ export function addPanels(
   const { rows, columns, depth, c, stride, diagonal } = sizes;
   for (let top = 0; top < rows; top += NEAR_ROWS) {
     const end = Math.min(rows, top + NEAR_ROWS);
-    for (let left = 0; left < columns; left += TILE) {
-      const first = Math.max(top, Math.floor((left + diagonal) / TILE) * TILE);
+    for (let left = 0; left < columns; left += TILE_COLUMNS) {
+      const first = Math.max(top, Math.floor((left + diagonal) / TILE_ROWS) * TILE_ROWS);
       if (first >= end) break;
-      const b = AT_B + left * depth;
       panel(
-        tiles(end - first),
+        Math.ceil((end - first) / TILE_ROWS),
         depth,
         (AT_A + first * depth) * BYTES,
-        b * BYTES,
+        (AT_B + left * depth) * BYTES,
         (c + first * stride + left) * BYTES,
         stride * BYTES,
       );
@@ -115,7 +113,7 @@ export function addPanels(
 }
 
 export interface Packing {
-  /** Even, at most 256. */
+  /** At most 256. */
   readonly depth: number;
   /** Of what the view's first column becomes. Default: 0. */
   readonly begin?: number;
@@ -125,35 +123,41 @@ export interface Packing {
 
 /** Lays out rows of A, at most {@link MOST_ROWS}, for {@link addPanels}. */
 export function packLeft(numbers: Float64Array, view: View, packing: Packing): void {
-  pack(numbers, AT_A, view, packing);
+  pack(numbers, AT_A, view, packing, TILE_ROWS);
 }
 
 /** Lays out columns of B, at most {@link MOST_COLUMNS}, which are the view's rows. */
 export function packRight(numbers: Float64Array, view: View, packing: Packing): void {
-  pack(numbers, AT_B, view, packing);
+  pack(numbers, AT_B, view, packing, TILE_COLUMNS);
 }
 
-/** Four rows at a time: [rows / 4, depth, 4]; zeros fill the last four, and the depth. */
-function pack(to: Float64Array, at: number, view: View, { depth, begin = 0, factor = 1 }: Packing): void {
+/** `width` rows at a time: [rows / width, depth, width]; zeros fill the last ones. */
+function pack(
+  to: Float64Array,
+  at: number,
+  view: View,
+  { depth, begin = 0, factor = 1 }: Packing,
+  width: number,
+): void {
   const { data, offset = 0, rows, columns, rowStride, columnStride } = view;
-  for (let i = 0; i < rows; i += TILE) {
-    const start = at + i * depth;
-    let next = start + begin * TILE;
-    let from = offset + i * rowStride;
-    if (i + TILE <= rows) {
-      const [second, third, fourth] = [rowStride, 2 * rowStride, 3 * rowStride];
-      for (let k = 0; k < columns; k++, next += TILE, from += columnStride) {
-        to[next] = factor * data[from]!;
-        to[next + 1] = factor * data[from + second]!;
-        to[next + 2] = factor * data[from + third]!;
-        to[next + 3] = factor * data[from + fourth]!;
+  for (let i = 0; i < rows; i += width) {
+    const start = at + i * depth + begin * width;
+    const there = Math.min(width, rows - i);
+    if (there < width) to.fill(0, start, start + columns * width);
+    const first = offset + i * rowStride;
+    if (rowStride === 1) {
+      for (let k = 0; k < columns; k++) {
+        const next = start + k * width;
+        const from = first + k * columnStride;
+        for (let r = 0; r < there; r++) to[next + r] = factor * data[from + r]!;
       }
     } else {
-      for (let k = 0; k < columns; k++, next += TILE, from += columnStride) {
-        for (let r = 0; r < TILE; r++) to[next + r] = i + r < rows ? factor * data[from + r * rowStride]! : 0;
+      for (let r = 0; r < there; r++) {
+        let next = start + r;
+        let from = first + r * rowStride;
+        for (let k = 0; k < columns; k++, next += width, from += columnStride) to[next] = factor * data[from]!;
       }
     }
-    to.fill(0, next, start + depth * TILE);
   }
 }
 
@@ -172,8 +176,7 @@ export function viewOf({ rows, columns, data }: Matrix): View {
   return { data, rows, columns, rowStride: columns, columnStride: 1 };
 }
 
-export const tiles = (length: number): number => Math.ceil(length / TILE);
-export const even = (length: number): number => length + (length % 2);
+export const roundUp = (length: number, unit: number): number => Math.ceil(length / unit) * unit;
 
 /** A B */
 export function multiply(A: Matrix, B: Matrix): Matrix & { readonly data: Float64Array } {

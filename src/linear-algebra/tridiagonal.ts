@@ -5,16 +5,15 @@
  */
 import {
   addPanels,
-  even,
   MOST_COLUMNS,
   MOST_ROWS,
   packLeft,
   packRight,
   PRODUCT_LENGTH,
-  tiles,
+  roundUp,
   type View,
 } from "./product.ts";
-import { Arena } from "./wasm/kernels.ts";
+import { Arena, BLOCK } from "./wasm/kernels.ts";
 
 /** Unit vectors, the k-th for the elements after k; undefined where there was nothing to do. */
 export type Reflections = readonly (Float64Array | undefined)[];
@@ -28,7 +27,7 @@ export interface Tridiagonal {
 
 /** Columns of a panel: within one, corrections grow with its square; between them, products want depth. */
 const PANEL = 32;
-/** Beyond the last row and column: kernels take four at a time. */
+/** Beyond the last row and column: kernels take up to eight at a time. */
 const MARGIN = 8;
 const BYTES = 8;
 /** Arenas that are larger are not kept. */
@@ -37,7 +36,7 @@ const SMALL = 2 ** 18;
 /** @param matrix [n, n] row-major; only the lower triangle is read */
 export function tridiagonal(matrix: Float64Array, n: number): Tridiagonal {
   // Rows that are a power of two apart would share few places in the caches.
-  const stride = even(n) + MARGIN;
+  const stride = roundUp(n, 2) + MARGIN;
   const vectors = (2 * PANEL + 1) * stride;
   const length = (n + MARGIN) * stride + vectors;
   const arena = arenaOf(length);
@@ -63,8 +62,9 @@ export function tridiagonal(matrix: Float64Array, n: number): Tridiagonal {
       for (let i = c; i < n; i++) column[i] = numbers[G + i * stride + c]!;
       for (let l = 0; l < j; l++) {
         const [v, w] = [numbers[vAt(l) + c]!, numbers[wAt(l) + c]!];
-        kernels.addScaled(tiles(n - c), -w, (vAt(l) + c) * BYTES, (vAt(j) + c) * BYTES);
-        kernels.addScaled(tiles(n - c), -v, (wAt(l) + c) * BYTES, (vAt(j) + c) * BYTES);
+        const blocks = Math.ceil((n - c) / BLOCK);
+        kernels.addScaled(blocks, -w, (vAt(l) + c) * BYTES, (vAt(j) + c) * BYTES);
+        kernels.addScaled(blocks, -v, (wAt(l) + c) * BYTES, (vAt(j) + c) * BYTES);
       }
       diagonal[c] = column[c]!;
       column[c] = 0;
@@ -75,7 +75,7 @@ export function tridiagonal(matrix: Float64Array, n: number): Tridiagonal {
         continue;
       }
       const from = c + 1;
-      const blocks = tiles(n - from);
+      const blocks = Math.ceil((n - from) / BLOCK);
       const v = (vAt(j) + from) * BYTES;
       const p = (productAt + from) * BYTES;
       numbers.fill(0, productAt, productAt + stride);

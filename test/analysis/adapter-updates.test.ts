@@ -5,8 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { LowrankError } from "../../src/errors.ts";
 import { openSafetensors } from "../../src/formats/safetensors/index.ts";
-import { openPairs } from "../../src/analysis/weight-pairs.ts";
-import { addProduct } from "../../src/analysis/weight-pairs.ts";
+import { addProduct, openPairs } from "../../src/analysis/weight-pairs.ts";
 import type { Matrix } from "../../src/linear-algebra/svd.ts";
 import { transposed } from "../../src/linear-algebra/svd.ts";
 

@@ -80,8 +80,8 @@ test("docs/configuration.md is up to date: npm run build && node dist/scripts/co
 });
 
 suite("recipes", () => {
-  // Comparisons are no runs: they have a test of their own.
-  const files = readdirSync(`${ROOT}recipes`).filter((name) => !name.startsWith("compare-"));
+  // Comparisons and sequences of tasks are no runs: they have tests of their own.
+  const files = readdirSync(`${ROOT}recipes`).filter((name) => !/^(compare|continual)-/.test(name));
   for (const file of files.filter((name) => name.endsWith(".yaml"))) {
     test(`${file} is right, and the list has it`, async () => {
       const { config, notes } = await readRunConfig(`${ROOT}recipes/${file}`);

@@ -79,7 +79,11 @@ describe("scatter of cosines", () => {
   test("its legend stands above all points, and thousands of vectors stay a small file", () => {
     const many = Array.from({ length: 4096 }, (_, i) => Math.abs(Math.sin(i)));
     const svg = cosineScatterSvg({ ...scatter, maxCos: many, k: 10, title: "Many" });
-    assert.ok(svg.length < 110_000, `${svg.length}`);
+    assert.ok(svg.length < 14_000, `${svg.length}`);
+    // All of the first ranks, and the last one.
+    const drawn = [...svg.matchAll(/M([\d.]+) ([\d.]+)h0/g)].map(([, x]) => Number(x));
+    assert.equal(drawn.length + dots(svg).length, 700);
+    assert.ok(Math.abs(Math.max(...drawn) - (460 - 28)) < 20);
     const top = Math.min(...tickPlaces(svg, "end").map(({ at }) => at));
     const legend = [...svg.matchAll(/<g transform="translate\([\d.]+ ([\d.]+)\)">[^]*?<\/g>/g)][0]!;
     const lowest = Math.max(...[...legend[0].matchAll(/y="([\d.]+)"/g)].map(([, y]) => Number(y)));

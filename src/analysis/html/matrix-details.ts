@@ -64,7 +64,7 @@ function sentences(matrix: MatrixReport): string[] {
 /** Ranks of intruders; those that are doubtful with a sign. */
 export function ranksText(matrix: MatrixReport): string {
   const loose = looseRanks(matrix);
-  return matrix.intruder_ranks.map((rank) => `${rank}${loose.includes(rank) ? " ≈" : ""}`).join(", ");
+  return matrix.intruder_ranks.map((rank) => `${rank}${loose.includes(rank) ? "\u00a0≈" : ""}`).join(", ");
 }
 
 function looseRanks({ intruder_ranks: ranks, intruder_gaps: gaps, sigma_tuned: sigma }: MatrixReport): number[] {

@@ -8,6 +8,17 @@ import type { AnalysisReport, MatrixReport } from "../report.ts";
  */
 const MANY = 0.1;
 
+/** Whether a report has many intruders: a tenth of the vectors that were looked at, or some in most of the matrices. */
+export function hasMany({ matrices, total_intruders: total }: AnalysisReport): boolean {
+  const affected = matrices.filter(({ intruders }) => intruders > 0).length;
+  return (total ?? 0) >= MANY * lookedAt(matrices) || affected > matrices.length / 2;
+}
+
+/** Vectors. */
+function lookedAt(matrices: readonly MatrixReport[]): number {
+  return matrices.reduce((sum, { k, max_cos }) => sum + Math.min(k, max_cos.length), 0);
+}
+
 export function verdictOf(report: AnalysisReport): Verdict {
   const { matrices, total_intruders: total, settings, tuned } = report;
   const { k, epsilon } = settings;
@@ -22,7 +33,7 @@ export function verdictOf(report: AnalysisReport): Verdict {
   }
   if (total === null) return verdictOfUpdate(report);
   const affected = matrices.filter(({ intruders }) => intruders > 0);
-  const looked = matrices.reduce((sum, matrix) => sum + Math.min(matrix.k, matrix.max_cos.length), 0);
+  const looked = lookedAt(matrices);
   if (total === 0) {
     return {
       level: "good",
@@ -34,7 +45,7 @@ export function verdictOf(report: AnalysisReport): Verdict {
       ],
     };
   }
-  const isMany = total / looked >= MANY || affected.length > matrices.length / 2;
+  const isMany = hasMany(report);
   return {
     level: isMany ? "bad" : "warning",
     headline: `${count(total, "intruder dimension", "intruder dimensions")} in ${affected.length} of ${count(matrices.length, "matrix", "matrices")}`,
@@ -83,7 +94,7 @@ export function factsOf(report: AnalysisReport): Fact[] {
     note: "mean over the matrices",
   };
   if (total === null) return [{ label: "Matrices", value: String(matrices.length) }, rank];
-  const looked = matrices.reduce((sum, matrix) => sum + Math.min(matrix.k, matrix.max_cos.length), 0);
+  const looked = lookedAt(matrices);
   const other = matrices.reduce((sum, matrix) => sum + matrix.other_side.intruders, 0);
   const otherSide = settings.side === "left" ? "right" : "left";
   return [

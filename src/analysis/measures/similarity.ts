@@ -4,10 +4,8 @@
  * paper's text leaves the bars out, its code has them.
  */
 import type { Columns } from "../../linear-algebra/columns.ts";
+import { innerProducts } from "../../linear-algebra/product.ts";
 import type { Matrix } from "../../linear-algebra/svd.ts";
-
-/** Vectors of the base that are multiplied while they are in the cache. */
-const BLOCK = 32;
 
 /**
  * |U₀ᵀ U|, rows: base vectors, columns: tuned ones. Vectors have one length; a zero vector has zero cosines.
@@ -15,49 +13,10 @@ const BLOCK = 32;
  */
 export function cosines(base: Columns, tuned: Columns): Matrix & { readonly data: Float64Array } {
   const [rows, columns] = [base.length, tuned.length];
-  const data = new Float64Array(rows * columns);
-  for (let start = 0; start < rows; start += BLOCK) {
-    const end = Math.min(rows, start + BLOCK);
-    for (let j = 0; j < columns; j++) {
-      for (let i = start; i < end; i += 4) addFour(data, base, tuned[j]!, i, end, j, columns);
-    }
-  }
+  if (rows === 0 || columns === 0) return { rows, columns, data: new Float64Array() };
+  const { data } = innerProducts(base, tuned);
   for (let at = 0; at < data.length; at++) data[at] = Math.abs(data[at]!);
   return { rows, columns, data };
-}
-
-/** Four base vectors at a time, so that the tuned one is read a quarter as often. */
-function addFour(
-  data: Float64Array,
-  base: Columns,
-  y: Float64Array,
-  i: number,
-  end: number,
-  j: number,
-  columns: number,
-): void {
-  const [a, b, c, d] = [base[i]!, base[i + 1], base[i + 2], base[i + 3]];
-  if (i + 3 >= end || b === undefined || c === undefined || d === undefined) {
-    for (let row = i; row < end; row++) {
-      const x = base[row]!;
-      let sum = 0;
-      for (let k = 0; k < y.length; k++) sum += x[k]! * y[k]!;
-      data[row * columns + j] = sum;
-    }
-    return;
-  }
-  let [s0, s1, s2, s3] = [0, 0, 0, 0];
-  for (let k = 0; k < y.length; k++) {
-    const value = y[k]!;
-    s0 += a[k]! * value;
-    s1 += b[k]! * value;
-    s2 += c[k]! * value;
-    s3 += d[k]! * value;
-  }
-  data[i * columns + j] = s0;
-  data[(i + 1) * columns + j] = s1;
-  data[(i + 2) * columns + j] = s2;
-  data[(i + 3) * columns + j] = s3;
 }
 
 export interface MaxCosines {

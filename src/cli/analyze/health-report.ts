@@ -1,11 +1,10 @@
 /** An analysis for a person at a terminal: the worst matrices, the total, and what to make of it. */
+import { hasMany } from "../../analysis/html/verdict.ts";
 import type { AnalysisReport, MatrixReport, Origin } from "../../analysis/report.ts";
 import { table } from "../terminal/table.ts";
 
 /** Matrices that are shown. */
 const SHOWN = 10;
-/** Share of the looked-at vectors from which on intruders are many. */
-const MANY = 0.1;
 
 /** @param base as it was given, for the command in the hint */
 export function healthReport(report: AnalysisReport, base: string | undefined, tuned: string): string {
@@ -42,7 +41,7 @@ function intruderTable(matrices: readonly MatrixReport[]): string {
       smallest(each).toFixed(2),
       each.effective_rank_delta.toFixed(1),
       relative(each),
-      each.amplification?.factor == null ? "–" : each.amplification.factor.toPrecision(3),
+      each.amplification?.factor?.toPrecision(3) ?? "–",
     ]);
   const header = ["weight", "shape", "intruders", "ranks", "least max cos", "eff. rank ΔW", "‖ΔW‖/‖W‖", "amplif."];
   return table(rows, { header }) + more(matrices.length);
@@ -96,10 +95,9 @@ function verdict(report: AnalysisReport, base: string | undefined, tuned: string
     return [head, "None of them is new: the leading directions are those of pretraining, as after full fine-tuning."];
   }
   const where = `${affected} of ${matrices.length} matrices have directions of high rank that pretraining did not have.`;
-  const meaning =
-    total / looked >= MANY
-      ? "That many go with forgetting: check how the model does on what it could do before."
-      : "A few are usual for LoRA; they can go with forgetting of what the model could do before.";
+  const meaning = hasMany(report)
+    ? "That many go with forgetting: check how the model does on what it could do before."
+    : "A few are usual for LoRA; they can go with forgetting of what the model could do before.";
   const isAdapter = report.tuned.kind === "adapter" && base !== undefined && skipped !== undefined;
   return [
     head,

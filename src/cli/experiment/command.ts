@@ -17,7 +17,9 @@ export function addExperimentCommand(program: Command): void {
     .option("--threads <n>", "threads of the engine (default: one per core)", integer(1))
     .action(async (names: readonly string[], flags: ExperimentFlags) => {
       if (names.length === 0) {
-        process.stdout.write(`${experimentList()}\n\nlowrank experiment NAME runs one of them; --help lists the options\n`);
+        process.stdout.write(
+          `${experimentList()}\n\nlowrank experiment NAME runs one of them; --help lists the options\n`,
+        );
         return;
       }
       await interruptible(async (signal) => {

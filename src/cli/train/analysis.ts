@@ -26,7 +26,7 @@ export async function configuredAnalysis(
   { model, trainable, tokenizer, warn }: AnalysisParts,
 ): Promise<TrainerCallback[]> {
   if (config.analysisSteps === null) return [];
-  const { original } = baseWeights(model);
+  const base = baseWeights(model);
   const texts = config.analysisTexts === null ? undefined : await sampleTexts(config, config.analysisTexts);
   const callback = analysisCallback(
     { trainable: () => trainable },
@@ -36,7 +36,7 @@ export async function configuredAnalysis(
       onWarning: warn,
       ...(texts === undefined ? {} : { texts }),
       // What is trained from scratch has no weights in a file.
-      ...(original === undefined || config.trainFromScratch ? {} : { original }),
+      ...(config.trainFromScratch ? {} : { original: async (parameter) => base.original!(parameter) }),
     },
   );
   return [callback];

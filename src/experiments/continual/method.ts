@@ -18,6 +18,8 @@ export type ContinualMethod =
   | {
       /** A new pair of factors for each task, merged into the weights after it. */
       readonly kind: "lora";
+      /** In place of `lora r=8`, where there are several of a rank. */
+      readonly name?: string;
       readonly r: number;
       readonly alpha: number;
       readonly learningRate: number;
@@ -47,8 +49,9 @@ export function methodLabel(method: ContinualMethod): string {
     case "full":
       return "full";
     case "lora":
+      return method.name ?? `lora r=${method.r}`;
     case "seq-lora":
-      return `${method.kind} r=${method.r}`;
+      return `seq-lora r=${method.r}`;
     case "o-lora":
       return `o-lora r=${method.r} ${method.lambda1 === 0 ? "without penalty" : method.overlap}`;
   }

@@ -133,7 +133,12 @@ class Reader {
     if (value == null) return [0, 1, 2];
     const isSeed = (one: unknown) => typeof one === "number" && Number.isSafeInteger(one) && one >= 0;
     if (Array.isArray(value) && value.length > 0 && value.every(isSeed)) return value as number[];
-    this.problems.push({ where: `${where} seeds`, what: "has a wrong value", got: shown(value), expected: "[0, 1, 2]" });
+    this.problems.push({
+      where: `${where} seeds`,
+      what: "has a wrong value",
+      got: shown(value),
+      expected: "[0, 1, 2]",
+    });
     return [];
   }
 
@@ -220,10 +225,15 @@ class Reader {
         });
         return undefined;
       }
-      const lambda1 = fields["lambda_1"] === 0 ? 0 : this.number(fields["lambda_1"], `${where}.lambda_1`, { fallback: DEFAULTS.lambda1 });
+      const lambda1 =
+        fields["lambda_1"] === 0
+          ? 0
+          : this.number(fields["lambda_1"], `${where}.lambda_1`, { fallback: DEFAULTS.lambda1 });
       return { kind, ...low, lambda1, overlap };
     }
-    return { kind: kind as "lora" | "seq-lora", ...low };
+    if (kind === "seq-lora") return { kind, ...low };
+    const name = this.text(fields["name"], `${where}.name`);
+    return { kind: "lora", ...low, ...(name === undefined ? {} : { name }) };
   }
 
   #fields(value: unknown, where: string, known: readonly string[]): Fields | undefined {

@@ -122,33 +122,35 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
         name: "amplification-by-layer",
         title: "Amplification of q_proj by layer",
         caption: "‖ΔW‖ / ‖Uᵀ W₀ V‖ with the vectors of ΔW, mean over seeds.",
-        svg: layerProfileSvg([line("r = 4", LOW), line("r = 64", HIGH)], {
-          title: "Amplification of q_proj by layer",
-          y: { label: "amplification factor", log: true },
-        }),
+        svg: () =>
+          layerProfileSvg([line("r = 4", LOW), line("r = 64", HIGH)], {
+            title: "Amplification of q_proj by layer",
+            y: { label: "amplification factor", log: true },
+          }),
       },
       {
         name: "projections",
         title: "‖Uᵀ W₀ V‖ by the origin of the directions",
         caption: "Those of ΔW lie between random ones and W's own.",
-        svg: xyChartSvg(
-          bars.map(([name, ...byRank]) => ({
-            name: `directions of ${name}`,
-            joined: true,
-            points: byRank.map((values, i) => ({
-              x: [LOW, HIGH][i]!,
-              y: sampleOf(values).mean,
-              ySpread: sampleOf(values).deviation,
+        svg: () =>
+          xyChartSvg(
+            bars.map(([name, ...byRank]) => ({
+              name: `directions of ${name}`,
+              joined: true,
+              points: byRank.map((values, i) => ({
+                x: [LOW, HIGH][i]!,
+                y: sampleOf(values).mean,
+                ySpread: sampleOf(values).deviation,
+              })),
             })),
-          })),
-          {
-            title: "‖Uᵀ W₀ V‖ of q_proj",
-            width: 460,
-            height: 360,
-            x: { label: "rank r", log: true, ticks: [LOW, HIGH] },
-            y: { label: "Frobenius norm", log: true },
-          },
-        ),
+            {
+              title: "‖Uᵀ W₀ V‖ of q_proj",
+              width: 460,
+              height: 360,
+              x: { label: "rank r", log: true, ticks: [LOW, HIGH] },
+              y: { label: "Frobenius norm", log: true },
+            },
+          ),
       },
     ],
     tables: [
@@ -159,7 +161,9 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
         rows: [rowOf(LOW, low), rowOf(HIGH, high)],
       },
     ],
-    notes: ["With width 128, r = 64 is half of all directions: ‖Uᵀ W₀ V‖ of random ones is large, and the factor small."],
+    notes: [
+      "With width 128, r = 64 is half of all directions: ‖Uᵀ W₀ V‖ of random ones is large, and the factor small.",
+    ],
   };
 }
 

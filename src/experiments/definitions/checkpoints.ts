@@ -108,40 +108,42 @@ function conclude(results: Results, scale: Scale): Conclusion {
               name: "tracks",
               title: "Intruders of one run, followed back",
               caption: `The ${shown.length} with the largest σ at the end; seed ${scale.seeds[0]}.`,
-              svg: intruderTracksSvg(
-                shown.map(({ matrix, points }) => ({
-                  name: matrix.replace("model.layers.", "").replace(/self_attn\.|mlp\.|\.weight/g, ""),
-                  points: points.map((point, i) => ({
-                    step: point.step,
-                    sigma: point.sigma,
-                    rank: point.rank,
-                    // What is kept with a point is the link to the checkpoint after it.
-                    sameAsBefore: points[i - 1]?.likeNext ?? null,
+              svg: () =>
+                intruderTracksSvg(
+                  shown.map(({ matrix, points }) => ({
+                    name: matrix.replace("model.layers.", "").replace(/self_attn\.|mlp\.|\.weight/g, ""),
+                    points: points.map((point, i) => ({
+                      step: point.step,
+                      sigma: point.sigma,
+                      rank: point.rank,
+                      // What is kept with a point is the link to the checkpoint after it.
+                      sameAsBefore: points[i - 1]?.likeNext ?? null,
+                    })),
                   })),
-                })),
-                { title: "Singular value", subtitle: "LoRA r = 8; intruders of the last checkpoint, followed back" },
-              ),
+                  { title: "Singular value", subtitle: "LoRA r = 8; intruders of the last checkpoint, followed back" },
+                ),
             },
           ]),
       {
         name: "intruders-by-step",
         title: "Intruders over the steps",
         caption: "Mean and standard deviation over seeds.",
-        svg: sweepSvg(
-          [
+        svg: () =>
+          sweepSvg(
+            [
+              {
+                name: "LoRA r = 8",
+                x: STEPS,
+                y: counts.map((one) => one.mean),
+                spread: counts.map(({ deviation }) => deviation),
+              },
+            ],
             {
-              name: "LoRA r = 8",
-              x: STEPS,
-              y: counts.map((one) => one.mean),
-              spread: counts.map(({ deviation }) => deviation),
+              title: "Intruders over the steps",
+              x: { label: "training step", integer: true, from: 0 },
+              y: { label: "intruders among 280 vectors", from: 0 },
             },
-          ],
-          {
-            title: "Intruders over the steps",
-            x: { label: "training step", integer: true, from: 0 },
-            y: { label: "intruders among 280 vectors", from: 0 },
-          },
-        ),
+          ),
       },
       ...(cosine.every(({ n }) => n === 0)
         ? []
@@ -150,21 +152,22 @@ function conclude(results: Results, scale: Scale): Conclusion {
               name: "cosine-by-step",
               title: "How intruders leave the base's vectors",
               caption: "Largest |cosine| with a base vector, mean over tracks and seeds.",
-              svg: sweepSvg(
-                [
+              svg: () =>
+                sweepSvg(
+                  [
+                    {
+                      name: "intruders of the end",
+                      x: STEPS,
+                      y: cosine.map((one) => one.mean),
+                      spread: cosine.map(({ deviation }) => deviation),
+                    },
+                  ],
                   {
-                    name: "intruders of the end",
-                    x: STEPS,
-                    y: cosine.map((one) => one.mean),
-                    spread: cosine.map(({ deviation }) => deviation),
+                    title: "Largest |cosine| with a base vector",
+                    x: { label: "training step", integer: true, from: 0 },
+                    y: { label: "|cosine|", from: 0, to: 1 },
                   },
-                ],
-                {
-                  title: "Largest |cosine| with a base vector",
-                  x: { label: "training step", integer: true, from: 0 },
-                  y: { label: "|cosine|", from: 0, to: 1 },
-                },
-              ),
+                ),
             },
           ]),
     ],

@@ -11,6 +11,8 @@ import { FULL_RATE, ILLUSION, PRODUCT } from "./protocol.ts";
 
 /** Ranks of α = 2r, from the lowest on. */
 const RANKS = [1, 8, 64] as const;
+/** Four times the rate: of 1 and 4 on seed 1, the one with which r = 64 learns as much as r = 8 does in as many steps. */
+const FASTER = 4;
 /** Of average accuracies, for "near". */
 const NEAR = 0.02;
 /** Intruders among 280 vectors, for "none". */
@@ -23,6 +25,12 @@ export function loraOf(r: number): Extract<ContinualMethod, { kind: "lora" }> {
   return { kind: "lora", r, alpha: 2 * r, learningRate: PRODUCT / (2 * r) };
 }
 
+/** The highest rank with a learning rate that brings it to the accuracy of the others. */
+function fasterLora(r: number): ContinualMethod {
+  const { learningRate, ...others } = loraOf(r);
+  return { ...others, learningRate: FASTER * learningRate, name: `lora r=${r}, η × ${FASTER}` };
+}
+
 export const FULL: ContinualMethod = { kind: "full", learningRate: FULL_RATE };
 
 /** Of the bundled model on generated tasks. */
@@ -31,8 +39,8 @@ export function generatedPlan(methods: readonly ContinualMethod[], { quick }: Sc
     source: { kind: "generated", ...(quick ? { count: 3 } : {}) },
     methods,
     trainTexts: quick ? 128 : 320,
-    testTexts: quick ? 120 : 240,
-    headTexts: 256,
+    testTexts: quick ? 120 : 200,
+    headTexts: quick ? 128 : 192,
     epochs: quick ? 2 : 4,
     batchSize: 16,
     pictured: ["q_proj", "o_proj", "down_proj"],
@@ -41,14 +49,14 @@ export function generatedPlan(methods: readonly ContinualMethod[], { quick }: Sc
 
 export const SEQUENCE_SETTING: readonly string[] = [
   "Model: the bundled one, Qwen2 architecture, width 128, 4 layers, trained to convergence on text of its own before.",
-  "Tasks: taken, acceptability, sentiment, amount, comparison, fact, with 3, 2, 2, 3, 2 and 3 classes as MNLI, QQP, SST-2, SIQA, WinoGrande and FEVER have; generated, of words that the model knows, balanced. 320 training texts drawn from the seed, the same 240 test texts for all; 4 passes in batches of 16 (80 steps) for each task.",
+  "Tasks: taken, acceptability, sentiment, amount, comparison, fact, with 3, 2, 2, 3, 2 and 3 classes as MNLI, QQP, SST-2, SIQA, WinoGrande and FEVER have; generated, of words that the model knows, balanced. 320 training texts drawn from the seed, the same 200 test texts for all; 4 passes in batches of 16 (80 steps) for each task.",
   "All 28 linear matrices of the body, their weights alone: no biases, norms, embeddings. AdamW without weight decay, linear schedule with warm-up 0.06 for each task anew.",
-  `Full fine-tuning: η = ${FULL_RATE}. LoRA: α = 2r, α · η = ${PRODUCT} for every rank; after each task it is merged into the weights, and A and B start anew. These rates are those of the other experiments, chosen on one task and another seed.`,
-  "Tests: after each task the head of every task is trained again, on the backbone as it is, and nothing else: on 256 of its training texts, to the minimum of cross-entropy + λ/2 ‖θ‖², λ = 0.01, on hidden states computed once. SHA-256 of the backbone's parameters is the same before and after.",
+  `Full fine-tuning: η = ${FULL_RATE}. LoRA: α = 2r, α · η = ${PRODUCT} for every rank; after each task it is merged into the weights, and A and B start anew. These rates are those of the other experiments, chosen on one task and another seed. With them r = 64 does not learn all that the others do in 80 steps; it is there a second time with ${FASTER} times the rate, with which it does.`,
+  "Tests: after each task the head of every task is trained again, on the backbone as it is, and nothing else: on 192 of its training texts, to the minimum of cross-entropy + λ/2 ‖θ‖², λ = 0.01, on hidden states computed once. SHA-256 of the backbone's parameters is the same before and after.",
 ];
 
 function methodsOf({ quick }: Scale): ContinualMethod[] {
-  return [FULL, ...(quick ? [8] : RANKS).map(loraOf)];
+  return [FULL, ...(quick ? [8] : RANKS).map(loraOf), ...(quick ? [] : [fasterLora(RANKS.at(-1)!)])];
 }
 
 export const CONTINUAL: Experiment = {
@@ -100,7 +108,8 @@ const firstTasks = (accuracies: readonly number[]) => {
 
 function sequenceClaims(all: readonly MethodRuns[]): Claim[] {
   const full = all.find(({ method }) => method.kind === "full");
-  const ranks = all.filter(({ method }) => method.kind === "lora");
+  const ranks = all.filter(({ method }) => method.kind === "lora" && method.name === undefined);
+  const faster = all.find(({ method }) => method.kind === "lora" && method.name !== undefined);
   const [lowest, highest] = [ranks[0], ranks.at(-1)];
   if (full === undefined || lowest === undefined || highest === undefined) return [];
   const claims: Claim[] = [];
@@ -161,6 +170,17 @@ function sequenceClaims(all: readonly MethodRuns[]): Claim[] {
         "high ranks are near full fine-tuning, on MNLI even better",
       ],
       isSame(perSeed(highest, average), perSeed(full, average), NEAR),
+      `average accuracy in %: ${shown(average, 1, 100)}`,
+    );
+  }
+  if (faster !== undefined) {
+    claim(
+      [
+        `At a rate that suits it (${faster.label}) the highest rank is near full fine-tuning`,
+        "v1, continual learning",
+        "high ranks are near full fine-tuning, on MNLI even better",
+      ],
+      isSame(perSeed(faster, average), perSeed(full, average), NEAR),
       `average accuracy in %: ${shown(average, 1, 100)}`,
     );
   }

@@ -107,20 +107,22 @@ function conclude(results: Results, scale: Scale): Conclusion {
         name: "intruders-by-data",
         title: "Intruders over the amount of data",
         caption: "k = 10, ε = 0.5. Bars: standard deviation over seeds.",
-        svg: sweepSvg(lines(counts), {
-          title: "Intruders over the amount of data",
-          x,
-          y: { label: "intruders among 280 vectors", from: 0 },
-        }),
+        svg: () =>
+          sweepSvg(lines(counts), {
+            title: "Intruders over the amount of data",
+            x,
+            y: { label: "intruders among 280 vectors", from: 0 },
+          }),
       },
       {
         name: "accuracy-by-data",
         title: "Accuracy over the amount of data",
         caption: "On the test texts of the task.",
-        svg: sweepSvg(
-          lines((run) => ofRuns(results, scale, run, accuracy)),
-          { title: "Accuracy over the amount of data", x, y: { label: "accuracy" } },
-        ),
+        svg: () =>
+          sweepSvg(
+            lines((run) => ofRuns(results, scale, run, accuracy)),
+            { title: "Accuracy over the amount of data", x, y: { label: "accuracy" } },
+          ),
       },
     ],
     tables: [

@@ -26,10 +26,7 @@ export const FORGETTING: Experiment = {
   source: `${ILLUSION}, v1 fig. 9 and v3 fig. 6`,
   minutes: 9,
   setting: SETTING,
-  jobs: (scale) => [
-    baseJob,
-    ...scale.seeds.flatMap((seed) => rankRuns(scale).map((run) => job(TRAIN, run(seed)))),
-  ],
+  jobs: (scale) => [baseJob, ...scale.seeds.flatMap((seed) => rankRuns(scale).map((run) => job(TRAIN, run(seed))))],
   conclude,
 };
 
@@ -126,26 +123,28 @@ function conclude(results: Results, scale: Scale): Conclusion {
       {
         name: "forgetting-by-rank",
         title: "Loss on pretraining text by rank",
-        caption: "After tuning on the task. v1 of the paper has a U curve, v3 has LoRA below full fine-tuning at every rank.",
-        svg: rankCurveSvg(
-          [
-            curve(
-              "LoRA, α = 2r",
-              ranks.map((r) => [r, ofRank(r)]),
-            ),
-            curve(
-              "LoRA, α = 8",
-              fixedAlphaRanks.map((r) => [r, ofFixedAlpha(r)]),
-            ),
-            fullCurve,
-          ],
-          {
-            title: "Loss on pretraining text by rank",
-            subtitle: `who has more, ${scale.seeds.length} seeds; bars: standard deviation`,
-            y: { label: "loss (nats per token), logarithmic", log: true },
-            level: { y: base, label: `base: ${base.toFixed(3)}` },
-          },
-        ),
+        caption:
+          "After tuning on the task. v1 of the paper has a U curve, v3 has LoRA below full fine-tuning at every rank.",
+        svg: () =>
+          rankCurveSvg(
+            [
+              curve(
+                "LoRA, α = 2r",
+                ranks.map((r) => [r, ofRank(r)]),
+              ),
+              curve(
+                "LoRA, α = 8",
+                fixedAlphaRanks.map((r) => [r, ofFixedAlpha(r)]),
+              ),
+              fullCurve,
+            ],
+            {
+              title: "Loss on pretraining text by rank",
+              subtitle: `who has more, ${scale.seeds.length} seeds; bars: standard deviation`,
+              y: { label: "loss (nats per token), logarithmic", log: true },
+              level: { y: base, label: `base: ${base.toFixed(3)}` },
+            },
+          ),
       },
     ],
     tables: [

@@ -12,6 +12,7 @@ import { meanOf, sampleOf, spreadOf } from "../frame/statistics.ts";
 import { allOf, isAbove, isSame } from "../frame/verdict.ts";
 import { baseSvds, type SpectraResult, totalIntruders } from "../jobs/spectra.ts";
 import { readTuned } from "../rig/weights-file.ts";
+import { claimOf } from "./claims.ts";
 import {
   accuracy,
   FIXED_ALPHA,
@@ -33,7 +34,7 @@ import {
   withSpectra,
 } from "./protocol.ts";
 
-const EPSILONS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1];
+const EPSILONS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 /** Of the vectors of each matrix. */
 const SHARES = [0.02, 0.05, 0.08, 0.1, 0.2, 0.4, 0.6, 0.8, 1];
 /** Of all matrices together, 10 of each of 28. */
@@ -92,13 +93,7 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
   const [full, eight, whole] = [counts(ofFull), counts(ofRank(8)), counts(ofRank(FULL_RANK))];
   const low = ranks.filter((r) => r <= 16);
   const claims: Claim[] = [];
-  const claim = (
-    text: Pick<Claim, "claim" | "source" | "published">,
-    verdict: Pick<Claim, "holds" | "rule"> & { readonly words: string },
-    found: string,
-  ) => {
-    claims.push({ ...text, found: `${found}; ${verdict.words}`, holds: verdict.holds, rule: verdict.rule });
-  };
+  const claim = (...parts: Parameters<typeof claimOf>) => claims.push(claimOf(...parts));
   claim(
     {
       claim: "LoRA (r = 8) reaches the accuracy of full fine-tuning",
@@ -205,7 +200,8 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
     `α = ${2 * FULL_RANK} ${spreadOf(effective(ofRank(FULL_RANK)), 1)}, α = 8 ${spreadOf(effective(ofFixedAlpha(FULL_RANK)), 1)}`,
   );
 
-  const subtitle = `who has more, ${scale.seeds.length} seed${scale.seeds.length === 1 ? "" : "s"}, sum over 28 matrices`;
+  const seeds = `${scale.seeds.length} seed${scale.seeds.length === 1 ? "" : "s"}`;
+  const [subtitle, meanSubtitle] = [`${seeds}, sum over 28 matrices`, `${seeds}, mean over the matrices`];
   const curve = (name: string, runs: readonly (readonly [number, Run])[], value: (run: Run) => number[]) => ({
     name,
     points: runs.map(([rank, run]) => ({ rank, y: sampleOf(value(run)).mean, spread: sampleOf(value(run)).deviation })),
@@ -232,58 +228,65 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
       name: "intruders-by-rank",
       title: "Intruders by rank",
       caption: "k = 10, ε = 0.5, left vectors. Bars: standard deviation over seeds.",
-      svg: rankCurveSvg(
-        [curve("LoRA, α = 2r", doubled, counts), curve("LoRA, α = 8", fixed, counts)],
-        { title: "Intruders by rank", subtitle, y: { label: "intruders among 280 vectors", from: 0 }, level: level(full, 1) },
-      ),
+      svg: () =>
+        rankCurveSvg([curve("LoRA, α = 2r", doubled, counts), curve("LoRA, α = 8", fixed, counts)], {
+          title: "Intruders by rank",
+          subtitle,
+          y: { label: "intruders among 280 vectors", from: 0 },
+          level: level(full, 1),
+        }),
     },
     {
       name: "effective-rank",
       title: "Effective rank of the update by rank",
       caption: "exp of the entropy of σ/Σσ of ΔW, mean over the matrices.",
-      svg: rankCurveSvg([curve("LoRA, α = 2r", doubled, effective), curve("LoRA, α = 8", fixed, effective)], {
-        title: "Effective rank of ΔW by rank",
-        subtitle,
-        y: { label: "effective rank", from: 0 },
-        level: level(effective(ofFull), 1),
-      }),
+      svg: () =>
+        rankCurveSvg([curve("LoRA, α = 2r", doubled, effective), curve("LoRA, α = 8", fixed, effective)], {
+          title: "Effective rank of ΔW by rank",
+          subtitle: meanSubtitle,
+          y: { label: "effective rank", from: 0 },
+          level: level(effective(ofFull), 1),
+        }),
     },
     {
       name: "epsilon-sweep",
       title: "Intruders over ε",
       caption: "How many of the first 10 vectors of each matrix have no |cosine| of ε or more with a base vector.",
-      svg: sweepSvg(swept(EPSILONS, atEpsilon), {
-        title: "Intruders over ε (k = 10)",
-        subtitle,
-        x: { label: "ε" },
-        y: { label: "intruders among 280 vectors", from: 0 },
-      }),
+      svg: () =>
+        sweepSvg(swept(EPSILONS, atEpsilon), {
+          title: "Intruders over ε (k = 10)",
+          subtitle,
+          x: { label: "ε" },
+          y: { label: "intruders among 280 vectors", from: 0 },
+        }),
     },
     {
       name: "k-sweep",
       title: "Intruders over k",
       caption: "ε = 0.5. In the tail σ lie close together, and vectors turn into each other by small changes.",
-      svg: sweepSvg(
-        swept(
-          SHARES.map((part) => 100 * part),
-          (run, percent) => share(run, percent / 100),
+      svg: () =>
+        sweepSvg(
+          swept(
+            SHARES.map((part) => 100 * part),
+            (run, percent) => share(run, percent / 100),
+          ),
+          {
+            title: "Intruders over k (ε = 0.5)",
+            subtitle,
+            x: { label: "k (% of the vectors of a matrix)" },
+            y: { label: "intruders", from: 0 },
+          },
         ),
-        {
-          title: "Intruders over k (ε = 0.5)",
-          subtitle,
-          x: { label: "k (% of the vectors of a matrix)" },
-          y: { label: "intruders", from: 0 },
-        },
-      ),
     },
     {
       name: "effective-rank-by-layer",
       title: "Effective rank by layer",
       caption: "Mean over the seven matrices of a layer, and over seeds.",
-      svg: layerProfileSvg(
-        lines.map(([name, run]) => ({ name, values: byLayer(results, scale, run) })),
-        { title: "Effective rank of ΔW by layer", subtitle, y: { label: "effective rank", from: 0 } },
-      ),
+      svg: () =>
+        layerProfileSvg(
+          lines.map(([name, run]) => ({ name, values: byLayer(results, scale, run) })),
+          { title: "Effective rank of ΔW by layer", subtitle: meanSubtitle, y: { label: "effective rank", from: 0 } },
+        ),
     },
     ...(await pictures(results, scale)),
   ];
@@ -338,7 +341,9 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
         rows: [
           row("full", ofFull),
           ...ranks.map((r) => row(`LoRA r = ${r}, α = ${2 * r}`, ofRank(r))),
-          ...fixedAlphaRanks.filter((r) => r !== FIXED_ALPHA / 2).map((r) => row(`LoRA r = ${r}, α = 8`, ofFixedAlpha(r))),
+          ...fixedAlphaRanks
+            .filter((r) => r !== FIXED_ALPHA / 2)
+            .map((r) => row(`LoRA r = ${r}, α = 8`, ofFixedAlpha(r))),
         ],
       },
     ],
@@ -404,33 +409,36 @@ async function pictures(results: Results, scale: Scale): Promise<ExperimentFigur
         name: `similarity-top-${one.id}`,
         title: `|U₀ᵀU| of ${short}, top 10: ${one.name}`,
         caption: "An intruder is a dark column, outlined, which moves the diagonal after it to the right.",
-        svg: similarityMapSvg({
-          title: `${one.name}: first 10 vectors of ${short}`,
-          values: corner(grid, 10),
-          intruderRanks,
-        }),
+        svg: () =>
+          similarityMapSvg({
+            title: `${one.name}: first 10 vectors of ${short}`,
+            values: corner(grid, 10),
+            intruderRanks,
+          }),
       },
       {
         name: `similarity-all-${one.id}`,
         title: `|U₀ᵀU| of ${short}: ${one.name}`,
         caption: "All vectors; each cell the largest value of those that it stands for.",
-        svg: similarityMapSvg({
-          title: `${one.name}: all vectors of ${short}`,
-          values: pooled(grid, 64),
-          pooledFrom: { rows: grid.rows, columns: grid.columns },
-        }),
+        svg: () =>
+          similarityMapSvg({
+            title: `${one.name}: all vectors of ${short}`,
+            values: pooled(grid, 64),
+            pooledFrom: { rows: grid.rows, columns: grid.columns },
+          }),
       },
       {
         name: `cosines-${one.id}`,
         title: `Largest cosines of ${short}: ${one.name}`,
         caption: "Points at the left below ε are intruders.",
-        svg: cosineScatterSvg({
-          title: `${one.name}: ${short}`,
-          maxCos,
-          epsilon: 0.5,
-          k: 10,
-          nullLevel: nullLevel(grid.rows),
-        }),
+        svg: () =>
+          cosineScatterSvg({
+            title: `${one.name}: ${short}`,
+            maxCos,
+            epsilon: 0.5,
+            k: 10,
+            nullLevel: nullLevel(grid.rows),
+          }),
       },
     );
   }

@@ -140,12 +140,13 @@ function conclude(results: Results, scale: Scale): Conclusion {
               name: "forgetting-by-lambda",
               title: "Loss on pretraining text over λ",
               caption: "λ = 1 is the model as it was trained, 0 without the vector. Mean over seeds.",
-              svg: sweepSvg(losses, {
-                title: "Loss on pretraining text over λ",
-                x: { label: "λ" },
-                y: { label: "loss (nats per token)", log: true },
-                level: { y: base, label: `base: ${base.toFixed(3)}` },
-              }),
+              svg: () =>
+                sweepSvg(losses, {
+                  title: "Loss on pretraining text over λ",
+                  x: { label: "λ" },
+                  y: { label: "loss (nats per token)", log: true },
+                  level: { y: base, label: `base: ${base.toFixed(3)}` },
+                }),
             },
           ]),
       ...(accuracies.length === 0
@@ -155,11 +156,12 @@ function conclude(results: Results, scale: Scale): Conclusion {
               name: "accuracy-by-lambda",
               title: "Accuracy over λ",
               caption: "Mean and standard deviation over seeds.",
-              svg: sweepSvg(accuracies, {
-                title: "Accuracy over λ",
-                x: { label: "λ" },
-                y: { label: "accuracy", to: 1 },
-              }),
+              svg: () =>
+                sweepSvg(accuracies, {
+                  title: "Accuracy over λ",
+                  x: { label: "λ" },
+                  y: { label: "accuracy", to: 1 },
+                }),
             },
           ]),
     ],

@@ -46,7 +46,8 @@ const fullAt =
 export const LEARNING_RATE: Experiment = {
   name: "learning-rate",
   title: "Intruders, forgetting and accuracy over the learning rate",
-  about: "Do more intruders come with a higher learning rate, and do they go with forgetting rather than with accuracy?",
+  about:
+    "Do more intruders come with a higher learning rate, and do they go with forgetting rather than with accuracy?",
   source: `${ILLUSION}, §4 and §5`,
   minutes: 7,
   setting: [
@@ -114,7 +115,8 @@ function conclude(results: Results, scale: Scale): Conclusion {
     ),
     claimOf(
       {
-        claim: "With the learning rate of the lowest test loss for each, LoRA (r = 8) has more intruders than full fine-tuning",
+        claim:
+          "With the learning rate of the lowest test loss for each, LoRA (r = 8) has more intruders than full fine-tuning",
         source: "our own check: the published runs have one learning rate each",
         published: "not published",
       },
@@ -156,62 +158,72 @@ function conclude(results: Results, scale: Scale): Conclusion {
         name: "intruders-by-rate",
         title: "Intruders over the learning rate",
         caption: "k = 10, ε = 0.5. Bars: standard deviation over seeds.",
-        svg: sweepSvg(curves(counts), {
-          title: "Intruders over the learning rate",
-          subtitle: seeds,
-          x,
-          y: { label: "intruders among 280 vectors", from: 0 },
-        }),
+        svg: () =>
+          sweepSvg(curves(counts), {
+            title: "Intruders over the learning rate",
+            subtitle: seeds,
+            x,
+            y: { label: "intruders among 280 vectors", from: 0 },
+          }),
       },
       {
         name: "forgetting-by-rate",
         title: "Loss on pretraining text over the learning rate",
         caption: "What is above the base's loss was forgotten.",
-        svg: sweepSvg(
-          curves((run) => measure(run, pretrainingLoss)),
-          { title: "Forgetting over the learning rate", subtitle: seeds, x, y: { label: "loss (nats per token)", log: true } },
-        ),
+        svg: () =>
+          sweepSvg(
+            curves((run) => measure(run, pretrainingLoss)),
+            {
+              title: "Forgetting over the learning rate",
+              subtitle: seeds,
+              x,
+              y: { label: "loss (nats per token)", log: true },
+            },
+          ),
       },
       {
         name: "accuracy-by-rate",
         title: "Accuracy over the learning rate",
         caption: "On the test texts of the task.",
-        svg: sweepSvg(
-          curves((run) => measure(run, accuracy)),
-          { title: "Accuracy over the learning rate", subtitle: seeds, x, y: { label: "accuracy" } },
-        ),
+        svg: () =>
+          sweepSvg(
+            curves((run) => measure(run, accuracy)),
+            { title: "Accuracy over the learning rate", subtitle: seeds, x, y: { label: "accuracy" } },
+          ),
       },
       {
         name: "forgetting-by-intruders",
         title: "Forgetting and intruders",
         caption: "A point for each learning rate and seed.",
-        svg: xyChartSvg(
-          cloud((run) => measure(run, pretrainingLoss)),
-          {
-            title: "Forgetting and intruders",
-            subtitle: rhoText(withForgetting),
-            width: 460,
-            height: 360,
-            x: { label: "intruders", from: 0 },
-            y: { label: "loss on pretraining text (nats)", log: true },
-          },
-        ),
+        svg: () =>
+          xyChartSvg(
+            cloud((run) => measure(run, pretrainingLoss)),
+            {
+              title: "Forgetting and intruders",
+              subtitle: rhoText(withForgetting),
+              width: 460,
+              height: 360,
+              x: { label: "intruders", from: 0 },
+              y: { label: "loss on pretraining text (nats)", log: true },
+            },
+          ),
       },
       {
         name: "accuracy-by-intruders",
         title: "Accuracy and intruders",
         caption: "A point for each learning rate and seed.",
-        svg: xyChartSvg(
-          cloud((run) => measure(run, accuracy)),
-          {
-            title: "Accuracy and intruders",
-            subtitle: rhoText(withAccuracy),
-            width: 460,
-            height: 360,
-            x: { label: "intruders", from: 0 },
-            y: { label: "accuracy" },
-          },
-        ),
+        svg: () =>
+          xyChartSvg(
+            cloud((run) => measure(run, accuracy)),
+            {
+              title: "Accuracy and intruders",
+              subtitle: rhoText(withAccuracy),
+              width: 460,
+              height: 360,
+              x: { label: "intruders", from: 0 },
+              y: { label: "accuracy" },
+            },
+          ),
       },
     ],
     tables: [
@@ -262,6 +274,12 @@ function positive(found: Found): Verdict {
 function unrelated(found: Found): Verdict {
   const rule = `${RHO_RULE}: p < ${SIGNIFICANT}: no; p above it and |ρ| < 0.5: yes; else inconclusive`;
   const holds: Holds =
-    found === undefined ? "inconclusive" : found.p < SIGNIFICANT ? "no" : Math.abs(found.rho) < 0.5 ? "yes" : "inconclusive";
+    found === undefined
+      ? "inconclusive"
+      : found.p < SIGNIFICANT
+        ? "no"
+        : Math.abs(found.rho) < 0.5
+          ? "yes"
+          : "inconclusive";
   return { holds, words: "", rule };
 }

@@ -65,8 +65,7 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
     const known = loaded.get(key);
     if (known !== undefined) return known;
     const wanted = trained(settings);
-    const made =
-      results.of(wanted) === undefined ? Promise.resolve(undefined) : directionsIn(results.folder(wanted));
+    const made = results.of(wanted) === undefined ? Promise.resolve(undefined) : directionsIn(results.folder(wanted));
     loaded.set(key, made);
     return made;
   };
@@ -180,16 +179,48 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
     }));
   };
   const figure = (name: string, title: string, caption: string, panels: Parameters<typeof overlapPanelsSvg>[0]) =>
-    panels.length === 0 ? [] : [{ name, title, caption, svg: overlapPanelsSvg(panels, { columns: panels.length }) }];
+    panels.length === 0
+      ? []
+      : [{ name, title, caption, svg: () => overlapPanelsSvg(panels, { columns: panels.length }) }];
   return {
     claims,
     figures: [
-      ...figure("ranks-delta", "r = 8 and r = 64: ΔW", "Full grid, 8 × 64. Random subspaces give max(i, j) / 128.", ranksPanels("delta", false)),
-      ...figure("ranks-delta-zoom", "r = 8 and r = 64: ΔW, first 8 directions", "The zoomed triangle.", ranksPanels("delta", true)),
-      ...figure("ranks-A", "r = 8 and r = 64: A, as published", "Directions that A started with are in it.", ranksPanels("A", false)),
-      ...figure("ranks-A-zoom", "r = 8 and r = 64: A, first 8 directions", "The zoomed triangle.", ranksPanels("A", true)),
-      ...figure("seeds-delta", "Two seeds, r = 64: ΔW", "The last panel shows what chance gives: max(i, j) / 128.", seedPanels("delta")),
-      ...figure("seeds-A", "Two seeds, r = 64: A, as published", "The last panel shows what chance gives.", seedPanels("A")),
+      ...figure(
+        "ranks-delta",
+        "r = 8 and r = 64: ΔW",
+        "Full grid, 8 × 64. Random subspaces give max(i, j) / 128.",
+        ranksPanels("delta", false),
+      ),
+      ...figure(
+        "ranks-delta-zoom",
+        "r = 8 and r = 64: ΔW, first 8 directions",
+        "The zoomed triangle.",
+        ranksPanels("delta", true),
+      ),
+      ...figure(
+        "ranks-A",
+        "r = 8 and r = 64: A, as published",
+        "Directions that A started with are in it.",
+        ranksPanels("A", false),
+      ),
+      ...figure(
+        "ranks-A-zoom",
+        "r = 8 and r = 64: A, first 8 directions",
+        "The zoomed triangle.",
+        ranksPanels("A", true),
+      ),
+      ...figure(
+        "seeds-delta",
+        "Two seeds, r = 64: ΔW",
+        "The last panel shows what chance gives: max(i, j) / 128.",
+        seedPanels("delta"),
+      ),
+      ...figure(
+        "seeds-A",
+        "Two seeds, r = 64: A, as published",
+        "The last panel shows what chance gives.",
+        seedPanels("A"),
+      ),
     ],
     tables: [
       {

@@ -72,7 +72,12 @@ export class Pool {
       await rm(draft, { recursive: true, force: true });
       await mkdir(draft, { recursive: true });
     } catch (cause) {
-      throw new ConfigError({ where: "--jobs", what: "is no folder, and none can be made there", got: this.dir, cause });
+      throw new ConfigError({
+        where: "--jobs",
+        what: "is no folder, and none can be made there",
+        got: this.dir,
+        cause,
+      });
     }
     return draft;
   }

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { csv, type Page, type PageTable, type Section } from "../../figures/page/page.ts";
 import { writePage } from "../../figures/page/write-page.ts";
 import { replaceFile } from "../../train/run/durable-file.ts";
-import type { Conclusion, Experiment, ExperimentTable, Holds, Scale } from "../experiment.ts";
+import { ConfigError } from "../../errors.ts";
+import type { Conclusion, Experiment, ExperimentFigure, ExperimentTable, Holds, Scale } from "../experiment.ts";
 import type { KeptJob } from "./pool.ts";
 
 export interface Report {
@@ -20,9 +21,11 @@ export interface Report {
 }
 
 /** @returns paths of what was written */
-export async function writeReport(dir: string, report: Report): Promise<string[]> {
+export async function writeReport(dir: string, given: Report): Promise<string[]> {
+  const figures = given.conclusion.figures.flatMap(drawn);
+  const report = { ...given, conclusion: { ...given.conclusion, figures } };
   const { experiment, scale, conclusion, jobs, left } = report;
-  const { claims, tables, notes = [], figures } = conclusion;
+  const { claims, tables, notes = [] } = conclusion;
   const raw = {
     experiment: experiment.name,
     command: commandOf(report),
@@ -38,8 +41,22 @@ export async function writeReport(dir: string, report: Report): Promise<string[]
   const paths = ["results.json", "report.md"].map((name) => join(dir, name));
   await replaceFile(paths[0]!, `${JSON.stringify(raw)}\n`);
   await replaceFile(paths[1]!, reportMarkdown(report));
-  const { htmlFile } = await writePage(pageOf(report), dir);
+  const { htmlFile } = await writePage(pageOf(report, figures), dir);
   return [htmlFile, ...paths, ...figures.map(({ name }) => join(dir, "figures", `${name}.png`))];
+}
+
+type DrawnFigure = ExperimentFigure & { readonly svg: string };
+
+/** Nothing where there is nothing to draw: jobs failed, or are still to be run. */
+function drawn(figure: ExperimentFigure): DrawnFigure[] {
+  const { svg } = figure;
+  if (typeof svg === "string") return [{ ...figure, svg }];
+  try {
+    return [{ ...figure, svg: svg() }];
+  } catch (error) {
+    if (error instanceof ConfigError) return [];
+    throw error;
+  }
 }
 
 /** What gives the same again. */
@@ -102,9 +119,9 @@ export function cellText(cell: string | number | null): string {
 
 const LEVELS = { yes: "good", no: "bad", inconclusive: "warning" } as const satisfies Record<Holds, string>;
 
-function pageOf(report: Report): Page {
+function pageOf(report: Report, figures: readonly DrawnFigure[]): Page {
   const { experiment, conclusion, jobs, left, software } = report;
-  const { claims, figures, tables, notes = [] } = conclusion;
+  const { claims, tables, notes = [] } = conclusion;
   const failed = jobs.filter((job) => job.status === "failed");
   const counts = (["yes", "no", "inconclusive"] as const).map((holds) => ({
     label: { yes: "hold here", no: "do not hold here", inconclusive: "cannot be decided" }[holds],

@@ -119,11 +119,7 @@ function reasonOf(error: unknown): string {
   return `a bug in lowrank: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
 }
 
-function resultsOf(
-  plan: ReadonlyMap<string, PlannedJob>,
-  kept: ReadonlyMap<string, KeptJob>,
-  pool: Pool,
-): Results {
+function resultsOf(plan: ReadonlyMap<string, PlannedJob>, kept: ReadonlyMap<string, KeptJob>, pool: Pool): Results {
   const find = (wanted: Job) => {
     const planned = plan.get(keyOf(wanted));
     const found = planned === undefined ? undefined : kept.get(planned.identity);
@@ -138,4 +134,3 @@ function resultsOf(
     },
   };
 }
-

@@ -18,6 +18,8 @@ export interface Verdict {
   readonly words: string;
   /** The rule, in words. */
   readonly rule: string;
+  /** How far the mean is beyond what the rule asks for, in standard errors: the lower, the weaker. Default: 0. */
+  readonly strength?: number;
 }
 
 /**
@@ -37,13 +39,9 @@ export function isAbove(
 
 /** Whether numbers are above a fixed one. */
 export function isAboveLevel(values: readonly number[], level: number, digits = 2): Verdict {
-  const { words, holds } = decided(
-    values.map((value) => value - level),
-    0,
-    digits,
-  );
   const rule = `mean over seeds above ${level} by more than ${ERRORS} standard errors: yes; below by more: no; else inconclusive`;
-  return { holds, words, rule };
+  const over = values.map((value) => value - level);
+  return { ...decided(over, 0, digits), rule };
 }
 
 /** Whether two settings give the same but for `margin`: the difference, with its two errors, stays within. */
@@ -52,31 +50,43 @@ export function isSame(a: readonly number[], b: readonly number[], margin: numbe
   const found = differences(a, b);
   const { mean, error, n } = sampleOf(found);
   const words = differenceText(found, digits);
-  if (n < 2) return { holds: "inconclusive", words, rule };
   const size = Math.abs(mean);
+  const strength = strengthOf(margin - size, error);
+  if (n < 2) return { holds: "inconclusive", words, rule, strength };
   const holds = size + ERRORS * error < margin ? "yes" : size - ERRORS * error > margin ? "no" : "inconclusive";
-  return { holds, words, rule };
+  return { holds, words, rule, strength };
 }
 
-/** All of several verdicts: one "no" is enough for "no". */
+/** All of several verdicts: one "no" is enough for "no". Its words are those of the weakest. */
 export function allOf(parts: readonly Verdict[]): Verdict {
-  const holds = parts.some((part) => part.holds === "no")
-    ? "no"
-    : parts.length > 0 && parts.every((part) => part.holds === "yes")
-      ? "yes"
-      : "inconclusive";
+  const [weakest] = parts.toSorted(
+    (a, b) => WEAKNESS[a.holds] - WEAKNESS[b.holds] || (a.strength ?? 0) - (b.strength ?? 0),
+  );
+  if (weakest === undefined) return { holds: "inconclusive", words: "no data", rule: "none", strength: -Infinity };
+  if (parts.length === 1) return weakest;
+  const { holds, words, strength = 0 } = weakest;
   const rules = [...new Set(parts.map(({ rule }) => rule))];
-  return { holds, words: parts.map(({ words }) => words).join("; "), rule: `each of ${parts.length}: ${rules.join(" / ")}` };
+  return { holds, words: `weakest: ${words}`, rule: `each of several; ${rules.join(" / ")}`, strength };
 }
+
+const WEAKNESS = { no: 0, inconclusive: 1, yes: 2 } as const satisfies Record<Holds, number>;
 
 function decided(found: readonly number[], least: number, digits: number): Omit<Verdict, "rule"> {
   const { mean, error, n } = sampleOf(found);
   const words = differenceText(found, digits);
-  if (n < 2) return { holds: "inconclusive", words };
   const over = mean - least;
+  const strength = strengthOf(over, error);
+  if (n < 2) return { holds: "inconclusive", words, strength };
   // The same in every seed, and not above: there is no difference, which is an answer.
   const isNone = error === 0 && over <= 0;
-  return { holds: over > ERRORS * error ? "yes" : isNone || over < -ERRORS * error ? "no" : "inconclusive", words };
+  const holds = over > ERRORS * error ? "yes" : isNone || over < -ERRORS * error ? "no" : "inconclusive";
+  return { holds, words, strength };
+}
+
+/** NaN (no data) is the weakest. */
+function strengthOf(over: number, error: number): number {
+  const strength = over / error;
+  return Number.isNaN(strength) ? (over > 0 ? Infinity : -Infinity) : strength;
 }
 
 function differences(a: readonly number[], b: readonly number[]): number[] {

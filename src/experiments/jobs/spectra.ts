@@ -135,4 +135,3 @@ function spectrum({ name, base, delta, tuned, factors }: TunedMatrix, of: Svd): 
 export function rounded(values: ArrayLike<number>): number[] {
   return Array.from(values, (value) => Number(value.toPrecision(5)));
 }
-

@@ -151,7 +151,13 @@ async function train(settings: TrainSettings, context: JobContext): Promise<Trai
     const keep = async (file: string) => {
       const { shape, name } = bench.head;
       const data = (await bench.device.read(name)).data as Float32Array;
-      await writeTuned(join(context.folder, file), bench.layers, await tuned.kept(), { name, shape, data }, tuned.scaling);
+      await writeTuned(
+        join(context.folder, file),
+        bench.layers,
+        await tuned.kept(),
+        { name, shape, data },
+        tuned.scaling,
+      );
     };
     const trainer = new Trainer({
       model: { trainable: () => tuned.trainable },
@@ -288,7 +294,11 @@ async function newAdapter(
   if (tuning.method === "lora" && tuning.fixedA === true) {
     for (const { states } of adapter.targets) {
       const { name, shape } = [...states].find(([one]) => one.startsWith(LORA_A))![1];
-      await device.write(name, { dtype: "float32", shape, data: orthonormalRows(shape, new Random(seed, streamOf(name))) });
+      await device.write(name, {
+        dtype: "float32",
+        shape,
+        data: orthonormalRows(shape, new Random(seed, streamOf(name))),
+      });
     }
   }
   await language.add(adapter);

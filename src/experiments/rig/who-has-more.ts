@@ -6,7 +6,9 @@
 import { Random, streamOf } from "../../random.ts";
 import type { Example, GeneratedTask } from "../tasks/task.ts";
 
-const NAMES = "Anna Ben Clara Dan Ella Finn Grace Henry Ida Jack Kate Leo Lucy Max Nora Oscar Rosa Sam Tess Will".split(" ");
+const NAMES = "Anna Ben Clara Dan Ella Finn Grace Henry Ida Jack Kate Leo Lucy Max Nora Oscar Rosa Sam Tess Will".split(
+  " ",
+);
 const THINGS = "shells apples stamps coins books balls flowers stones".split(" ");
 const SMALL =
   "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split(

@@ -220,6 +220,6 @@ function detailsHtml({ id, summary, note, blocks }: Details, state: State): stri
 /** Keeps a text in the page, packed. @returns the id under which the script finds it */
 function pack(text: string, { packs }: State): string {
   const id = `pack-${packs.length + 1}`;
-  packs.push(`<script type="text/plain" id="${id}">${gzipSync(text, { level: 9 }).toString("base64")}</script>`);
+  packs.push(`<script type="text/plain" id="${id}">${gzipSync(text).toString("base64")}</script>`);
   return id;
 }

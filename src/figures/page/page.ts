@@ -104,9 +104,9 @@ export interface DataFile {
 /** Lines of comma-separated values (RFC 4180), with a head. Numbers that are not finite are left empty. */
 export function csv(columns: readonly string[], rows: Iterable<readonly (string | number | null)[]>): string {
   const field = (value: string | number | null) => {
-    if (value === null || (typeof value === "number" && !Number.isFinite(value))) return "";
-    const text = String(value);
-    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    if (value === null) return "";
+    if (typeof value === "number") return Number.isFinite(value) ? String(value) : "";
+    return /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
   };
   return [columns, ...rows].map((row) => row.map(field).join(",") + "\n").join("");
 }

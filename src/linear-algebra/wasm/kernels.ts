@@ -6,8 +6,8 @@ import { type Code, doWhile, f64, f64x2, get, i32, set, type ValueType, when, wa
 
 export interface Kernels {
   /**
-   * C += A B for a column of tiles of 4 × 4. A: `tiles` blocks of [depth, 4], B: [depth, 4], C: row-major, `stride` bytes from
-   * row to row. `depth` is even.
+   * C += A B for a column of tiles of 2 × 8. A: `tiles` blocks of [depth, 2], B: [depth, 8], C: row-major, `stride` bytes from
+   * row to row. `depth` ≥ 1.
    */
   readonly panel: (tiles: number, depth: number, a: number, b: number, c: number, stride: number) => void;
   /**
@@ -31,7 +31,12 @@ const { Memory, Module, Instance } = (globalThis as unknown as { WebAssembly: We
 
 const PAGE_BYTES = 2 ** 16;
 const BYTES = 8;
-const TILE = 4;
+const PAIR_BYTES = 2 * BYTES;
+/** Of a product: as many sums as registers hold. */
+export const TILE_ROWS = 2;
+export const TILE_COLUMNS = 8;
+/** Numbers of a vector that are taken at a time. */
+export const BLOCK = 4;
 
 /** Memory, and the kernels that work in it. */
 export class Arena {
@@ -67,44 +72,36 @@ const accumulate = (local: number, a: Code, b: Code): Code => set(local, f64x2.a
 
 function panel() {
   const [tiles, depth, a, b, c, stride] = [0, 1, 2, 3, 4, 5];
-  const [left, at, row] = [6, 7, 8];
-  const sums = range(2 * TILE).map((i) => 9 + i);
-  const [b0, b1, splat] = [17, 18, 19];
-  const step = (k: number): Code => [
-    ...set(b0, f64x2.load(get(at), k * TILE * BYTES)),
-    ...set(b1, f64x2.load(get(at), k * TILE * BYTES + 16)),
-    ...range(TILE).flatMap((r) => [
-      ...set(splat, f64x2.loadSplat(get(a), (k * TILE + r) * BYTES)),
-      ...accumulate(sums[2 * r]!, get(b0), get(splat)),
-      ...accumulate(sums[2 * r + 1]!, get(b1), get(splat)),
-    ]),
-  ];
-  const unrolled = 2;
+  const [left, at] = [6, 7];
+  const pairs = range(TILE_COLUMNS / 2);
+  const sums = range(TILE_ROWS).map((r) => pairs.map((p) => 8 + r * pairs.length + p));
+  const columns = pairs.map((p) => 16 + p);
+  const splat = 20;
   const tile: Code = [
-    ...sums.flatMap((sum) => set(sum, f64x2.zero)),
+    ...sums.flat().flatMap((sum) => set(sum, f64x2.zero)),
     ...set(at, get(b)),
     ...set(left, get(depth)),
-    ...doWhile(
-      [
-        ...range(unrolled).flatMap(step),
-        ...advance(a, i32.const(unrolled * TILE * BYTES)),
-        ...advance(at, i32.const(unrolled * TILE * BYTES)),
-        ...set(left, i32.sub(get(left), i32.const(unrolled))),
-      ],
-      get(left),
-    ),
-    ...set(row, get(c)),
-    ...range(TILE).flatMap((r) => [
-      ...f64x2.store(get(row), f64x2.add(f64x2.load(get(row)), get(sums[2 * r]!))),
-      ...f64x2.store(get(row), f64x2.add(f64x2.load(get(row), 16), get(sums[2 * r + 1]!)), 16),
-      ...advance(row, get(stride)),
+    // One step at a time: where there are more, compilers move loads forward and run out of registers.
+    ...countDown(left, [
+      ...pairs.flatMap((p) => set(columns[p]!, f64x2.load(get(at), p * PAIR_BYTES))),
+      ...sums.flatMap((row, r) => [
+        ...set(splat, f64x2.loadSplat(get(a), r * BYTES)),
+        ...pairs.flatMap((p) => accumulate(row[p]!, get(columns[p]!), get(splat))),
+      ]),
+      ...advance(a, i32.const(TILE_ROWS * BYTES)),
+      ...advance(at, i32.const(TILE_COLUMNS * BYTES)),
     ]),
-    ...set(c, get(row)),
+    ...sums.flatMap((row) => [
+      ...pairs.flatMap((p) =>
+        f64x2.store(get(c), f64x2.add(f64x2.load(get(c), p * PAIR_BYTES), get(row[p]!)), p * PAIR_BYTES),
+      ),
+      ...advance(c, get(stride)),
+    ]),
   ];
   return {
     name: "panel",
     params: types(["i32", 6]),
-    locals: types(["i32", 3], ["v128", 11]),
+    locals: types(["i32", 2], ["v128", 13]),
     body: countDown(tiles, tile),
   };
 }
@@ -113,14 +110,14 @@ function symmetric() {
   const [blocks, g, stride, x, y] = [0, 1, 2, 3, 4];
   // Of the current four rows: their numbers left of the diagonal block in pairs, their addresses, and where x and y are.
   const [pairs, left, xAt, yAt, xRow, yRow] = [5, 6, 7, 8, 9, 10];
-  const rows = range(TILE).map((i) => 11 + i);
-  const sums = range(TILE).map((i) => 15 + i);
-  const own = range(TILE).map((i) => 19 + i);
+  const rows = range(BLOCK).map((i) => 11 + i);
+  const sums = range(BLOCK).map((i) => 15 + i);
+  const own = range(BLOCK).map((i) => 19 + i);
   const [xs, ys, element] = [23, 24, 25];
   const along: Code = [
     ...set(xs, f64x2.load(get(xAt))),
     ...set(ys, f64x2.load(get(yAt))),
-    ...range(TILE).flatMap((r) => [
+    ...range(BLOCK).flatMap((r) => [
       ...set(element, f64x2.load(get(rows[r]!))),
       ...accumulate(sums[r]!, get(element), get(xs)),
       ...accumulate(ys, get(element), get(own[r]!)),
@@ -136,7 +133,7 @@ function symmetric() {
     ...set(rows[0]!, get(g)),
     ...[1, 2, 3].flatMap((r) => set(rows[r]!, i32.add(get(rows[r - 1]!), get(stride)))),
     ...set(g, i32.add(get(rows[3]!), get(stride))),
-    ...range(TILE).flatMap((r) => [
+    ...range(BLOCK).flatMap((r) => [
       ...set(sums[r]!, f64x2.zero),
       ...set(own[r]!, f64x2.loadSplat(get(xRow), r * BYTES)),
     ]),
@@ -145,7 +142,7 @@ function symmetric() {
     ...set(left, get(pairs)),
     ...when(get(left), countDown(left, along)),
     // The addresses of the rows are at the diagonal block now.
-    ...range(TILE).flatMap((r) => [
+    ...range(BLOCK).flatMap((r) => [
       ...add(get(yRow), r * BYTES, f64.add(f64x2.lane(get(sums[r]!), 0), f64x2.lane(get(sums[r]!), 1))),
       ...range(r + 1).flatMap((k) => [
         ...add(get(yRow), r * BYTES, f64.mul(f64.load(get(rows[r]!), k * BYTES), f64.load(get(xRow), k * BYTES))),
@@ -154,9 +151,9 @@ function symmetric() {
           : add(get(yRow), k * BYTES, f64.mul(f64.load(get(rows[r]!), k * BYTES), f64.load(get(xRow), r * BYTES)))),
       ]),
     ]),
-    ...advance(pairs, i32.const(TILE / 2)),
-    ...advance(xRow, i32.const(TILE * BYTES)),
-    ...advance(yRow, i32.const(TILE * BYTES)),
+    ...advance(pairs, i32.const(BLOCK / 2)),
+    ...advance(xRow, i32.const(BLOCK * BYTES)),
+    ...advance(yRow, i32.const(BLOCK * BYTES)),
   ];
   return {
     name: "symmetric",
@@ -177,8 +174,8 @@ function dotKernel() {
       ...countDown(blocks, [
         ...accumulate(sum0, f64x2.load(get(x)), f64x2.load(get(y))),
         ...accumulate(sum1, f64x2.load(get(x), 16), f64x2.load(get(y), 16)),
-        ...advance(x, i32.const(TILE * BYTES)),
-        ...advance(y, i32.const(TILE * BYTES)),
+        ...advance(x, i32.const(BLOCK * BYTES)),
+        ...advance(y, i32.const(BLOCK * BYTES)),
       ]),
       ...set(sum0, f64x2.add(get(sum0), get(sum1))),
       ...f64.add(f64x2.lane(get(sum0), 0), f64x2.lane(get(sum0), 1)),
@@ -199,8 +196,8 @@ function addScaledKernel() {
       ...countDown(blocks, [
         ...add(0),
         ...add(16),
-        ...advance(x, i32.const(TILE * BYTES)),
-        ...advance(y, i32.const(TILE * BYTES)),
+        ...advance(x, i32.const(BLOCK * BYTES)),
+        ...advance(y, i32.const(BLOCK * BYTES)),
       ]),
     ],
   };

@@ -122,7 +122,7 @@ describe("page of an analysis", () => {
   test("doubtful intruders are marked, and a side that is not spanned is said", () => {
     const matrix = { ...report.matrices[0]!, intruder_gaps: [1e-4, 5], spans: false };
     const said = JSON.stringify(matrixDetails(matrix, { id: "m1" }).blocks.filter(({ kind }) => kind === "text"));
-    assert.match(said, /rank 1 ≈, 2 \(left/);
+    assert.match(said, /rank 1\u00a0≈, 2 \(left/);
     assert.match(said, /within 1 %/);
     assert.match(said, /do not span/);
     const plain = JSON.stringify(matrixDetails(report.matrices[0]!, { id: "m1" }).blocks.slice(0, 3));
@@ -251,11 +251,14 @@ describe("page of an analysis", () => {
     const dir = await mkdtemp(join(tmpdir(), "lowrank-report-"));
     t.after(() => rm(dir, { recursive: true, force: true }));
     const one = { ...report, matrices: report.matrices.slice(0, 1) };
+    await writeReport({ ...report, matrices: report.matrices.slice(0, 2) }, dir);
     const { htmlBytes } = await writeReport(one, dir);
     assert.deepEqual((await readdir(dir)).sort(), ["data", "figures", "index.html"]);
     assert.ok(htmlBytes > 50_000);
     const files = await readdir(join(dir, "figures"));
     assert.ok(files.includes("epsilon-sweep.png") && files.includes("m001-layers-0-self_attn-k_proj-top.svg"));
-    assert.ok((await readdir(join(dir, "data"))).includes("matrices.csv"));
+    const data = await readdir(join(dir, "data"));
+    assert.ok(data.includes("matrices.csv"));
+    for (const name of [...files, ...data]) assert.ok(!name.startsWith("m002"), name);
   });
 });

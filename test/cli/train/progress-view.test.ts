@@ -32,6 +32,28 @@ function view(isTTY: boolean, columns = 120): { stream: FakeOutput; callbacks: P
 }
 
 suite("progress of a training run", () => {
+  test("what was found in the weights is a line of its own, on a terminal too", async () => {
+    const metrics = {
+      analysis_intruders: 16,
+      analysis_matrices: 28,
+      analysis_effective_rank: 5.9831,
+      analysis_overlap: 0.1412,
+      analysis_overlap_random: 0.0856,
+      analysis_threat: 0,
+    };
+    const losses = { analysis_loss: 0.65972, analysis_base_loss: 0.36875, analysis_forgetting: 0.78907 };
+    for (const isTTY of [false, true]) {
+      const { stream, callbacks } = view(isTTY);
+      await emit(callbacks, "onStart", START);
+      await emit(callbacks, "onLog", { row: { step: 30, epoch: 1, ...metrics }, tokensSeen: 1 });
+      const found = "step 30: 16 intruders in 28 matrices, effective rank 5.98, overlap 0.14 (random 0.09)";
+      assert.ok(stream.text.includes(found), stream.text);
+      await emit(callbacks, "onLog", { row: { step: 30, epoch: 1, ...metrics, ...losses }, tokensSeen: 1 });
+      assert.ok(stream.text.includes(`${found}, pretraining loss 0.6597 (+78.9%)`));
+      await emit(callbacks, "onEnd", { reason: "failed", step: 30, elapsedMs: 1 });
+    }
+  });
+
   test("off a terminal: one line for each log row, and one for each event", async () => {
     const { stream, callbacks, time } = view(false);
     await emit(callbacks, "onStart", START);

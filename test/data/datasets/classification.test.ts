@@ -76,11 +76,13 @@ suite("records with a class", () => {
       JSON.stringify({
         mapped: { ...entry({ text: "title", text_pair: "body", label: "kind" }), file_name: "../other.jsonl" },
         alpaca: { ...entry({ prompt: "title", response: "body" }), file_name: "../other.jsonl" },
+        written: { ...entry({ text: "{title}: {body}!", label: "kind" }), file_name: "../other.jsonl" },
         plain: { file_name: "../one.jsonl" },
       }),
     );
     const datasetDir = `${root}/info`;
     assert.deepEqual(await rows("mapped", { datasetDir }), ["t | x -> 1", "u | y -> 0"]);
+    assert.deepEqual(await rows("written", { datasetDir }), ["t: x! -> 1", "u: y! -> 0"]);
     assert.deepEqual(await rows("plain", { datasetDir }), ["x -> 1", "y -> 0"]);
     assert.match(
       await complaint(open("alpaca", { datasetDir })),

@@ -8,11 +8,12 @@ import { temporaryFolder } from "./temporary-folder.ts";
 
 suite("TensorBoard log", () => {
   test("curves have the names of transformers' callback", () => {
-    assert.deepEqual(["loss", "eval_loss", "test_x", "train_loss"].map(curveName), [
+    assert.deepEqual(["loss", "eval_loss", "test_x", "train_loss", "analysis_intruders"].map(curveName), [
       "train/loss",
       "eval/loss",
       "test/x",
       "train/train_loss",
+      "analysis/intruders",
     ]);
   });
 

@@ -17,12 +17,14 @@ import { OPENAI_TAGS } from "./tags.ts";
 
 /** Names of columns that a configuration gives. */
 export interface ClassColumns {
-  /** One, or two that are read together. Default: found by their names. */
+  /** One, or two that are read together: columns, or texts with columns in braces. Default: found by their names. */
   readonly text?: readonly string[];
   /** Default: found by its name. */
   readonly label?: string;
 }
 
+/** A column within a text. */
+const PLACE = /\{([^{}]+)\}/g;
 const LABELS = ["label", "labels", "class", "category", "target", "gold_label"];
 const PAIRS: readonly (readonly [string, string])[] = [
   ["sentence1", "sentence2"],
@@ -56,8 +58,8 @@ export const classification: Format = {
     }
     return {
       kind: "class",
-      text: joinedColumns(record, text!),
-      ...(pair === undefined ? {} : { pair: joinedColumns(record, pair) }),
+      text: textIn(record, text!),
+      ...(pair === undefined ? {} : { pair: textIn(record, pair) }),
       label: index,
     };
   },
@@ -85,10 +87,9 @@ export function detectClassification(
   { text: wanted, label: wantedLabel }: ClassColumns = {},
 ): Detected {
   const table = new ColumnTable(records);
-  const missing = [
-    ...(wanted ?? []).flatMap((name) => (table.has(name) ? [] : columnsIn(name))),
-    ...(wantedLabel === undefined ? [] : [wantedLabel]),
-  ].find((name) => !table.has(name));
+  const missing = [...(wanted ?? []).flatMap(columnsIn), ...(wantedLabel === undefined ? [] : [wantedLabel])].find(
+    (name) => !table.has(name),
+  );
   if (missing !== undefined) {
     throw new DataError({
       where: `${dataset}: ${missing === wantedLabel ? "label_column_name" : "text_column_names"}`,
@@ -119,21 +120,20 @@ export function detectClassification(
   return withUnused(
     { format: classification, columns, tags: OPENAI_TAGS, why: `text ${names}, class "${label}"` },
     table,
-    [label, ...text.flatMap((name) => [name, ...columnsIn(name)])],
+    [label, ...text.flatMap(columnsIn)],
   );
 }
 
-/** `question,answer` means both columns, with a space between them, unless a column is called so. */
-function columnsIn(name: string): string[] {
-  return name.split(",").map((part) => part.trim());
+/** `{context} {question}` is both columns with a space between them; anything else is the name of a column. */
+function columnsIn(text: string): string[] {
+  const names = [...text.matchAll(PLACE)].map(([, name]) => name!);
+  return names.length === 0 ? [text] : names;
 }
 
-/** @throws RowProblem when one of them is missing, empty or no text */
-function joinedColumns(record: JsonRecord, name: string): string {
-  if (Object.hasOwn(record, name)) return requiredText(record, name);
-  return columnsIn(name)
-    .map((column) => requiredText(record, column))
-    .join(" ");
+/** @throws RowProblem when a column is missing, empty or no text */
+function textIn(record: JsonRecord, text: string): string {
+  if (text.search(PLACE) < 0) return requiredText(record, text);
+  return text.replaceAll(PLACE, (_, name: string) => requiredText(record, name));
 }
 
 /** The columns of the texts alone, where classes are asked for. @throws DataError when it is not clear which are meant */
