@@ -82,6 +82,7 @@ export {
   SequenceClassificationModel,
 } from "./lm/classification-model.ts";
 export { AutoModelForMaskedLM, MaskedLMModel } from "./lm/masked-lm-model.ts";
+export { maskedRows, type MaskOptions } from "./data/rows/masked-rows.ts";
 export { type PseudoLoss, pseudoLoss, type PseudoLossOptions } from "./lm/pseudo-loss.ts";
 export { classTokenAt, type ClassifyInput, type ClassifyOutput } from "./lm/forward-classes.ts";
 export {

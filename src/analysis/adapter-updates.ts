@@ -56,8 +56,10 @@ export type Update = FactoredUpdate | DenseUpdate;
 export interface AdaptedWeight {
   /** Of the layer, in the adapter: `model.layers.0.self_attn.q_proj`. */
   readonly module: string;
-  /** Its tensor in the base's checkpoint; without a base, the name that the weight would have. */
+  /** Its tensor in the base's checkpoint; where there is none, as of a head that is tied, the name that the weight would have. */
   readonly name: string;
+  /** Tensor of the base that has its values; undefined without a base. */
+  readonly source: string | undefined;
   /** As it is stored. */
   readonly storedShape: readonly number[];
   /** It is stored as [in, out]. */
@@ -257,7 +259,8 @@ function updatesOf(
     return [
       {
         module: layer.name,
-        name: stored.get(parameter) ?? layer.weight,
+        name: parameter === layer.weight ? (stored.get(parameter) ?? layer.weight) : layer.weight,
+        source: stored.get(parameter),
         storedShape,
         isTransposed,
         layer,
@@ -279,7 +282,8 @@ function updatesOf(
     }
     weights.push({
       module: layer.name,
-      name: own,
+      name: model.tied?.[parameter] === undefined ? own : parameter,
+      source: own,
       storedShape: copy.shape,
       isTransposed: layer.kind === "linear" && layer.fanInFanOut === true,
       layer: undefined,

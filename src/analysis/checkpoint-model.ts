@@ -53,7 +53,8 @@ export function checkpointModel(
   const modules = new Set(keys.flatMap(pathsOf));
   const every = all.flatMap(({ name, shape }) => layerOf(name, shape, transposed.has(name), names));
   const isWanted = ({ name }: Layer) => allLayers || modules.has(name);
-  const layers = every.filter(isWanted);
+  // The table of tokens is the first embedding of a model, wherever its name stands.
+  const layers = every.filter(isWanted).toSorted((a, b) => Number(isTokenTable(b)) - Number(isTokenTable(a)));
   const table = tiedTable(every);
   const tied = table !== undefined && isWanted(table.layer) ? table : undefined;
   const specs = all.map(({ name, shape }): ParameterSpec => ({ name, shape, init: zeros }));
@@ -128,9 +129,7 @@ function layerOf(name: string, shape: readonly number[], isTransposed: boolean, 
 
 /** A head that shares the table of the embedding is stored under one of the two names. */
 function tiedTable(layers: readonly Layer[]): { readonly layer: Layer; readonly of: string } | undefined {
-  const table = layers.find(
-    ({ kind, name }) => kind === "embedding" && EMBEDDINGS.includes(name.slice(name.lastIndexOf(".") + 1)),
-  );
+  const table = layers.find(isTokenTable);
   const head = layers.find((layer) => layer.kind === "linear" && layer.isOutput === true);
   if ((table === undefined) === (head === undefined)) return undefined;
   if (table !== undefined) {
@@ -141,4 +140,8 @@ function tiedTable(layers: readonly Layer[]): { readonly layer: Layer; readonly 
   const { inFeatures: outFeatures, outFeatures: inFeatures, weight: of } = head!;
   const name = "model.embed_tokens";
   return { layer: { kind: "embedding", name, weight: `${name}.weight`, inFeatures, outFeatures }, of };
+}
+
+function isTokenTable({ kind, name }: Layer): boolean {
+  return kind === "embedding" && EMBEDDINGS.includes(name.slice(name.lastIndexOf(".") + 1));
 }

@@ -27,6 +27,8 @@ export interface UpdatedSvd {
 const RESIDUAL = 1e-10;
 /** Of a vector: what is left of one that lies in a span. */
 const INSIDE = 1e-12;
+/** Of a vector: what is left where the rounding of the rest is small beside it. */
+const MUCH = 0.7;
 
 /**
  * @param base all of the thin decomposition of W₀
@@ -115,11 +117,16 @@ function lanczos(
   }
 }
 
-/** Makes it orthogonal to the others, twice, and of length 1. @returns its length before; 0: nothing is left of it */
+/** Makes it orthogonal to the others, and of length 1. @returns its length before that; 0: nothing is left of it */
 function unit(vector: Float64Array, others: Columns): number {
   const before = norm(vector);
-  for (let pass = 0; pass < 2; pass++) for (const other of others) subtract(vector, other, dot(other, vector));
-  const length = norm(vector);
+  let length = before;
+  // Again where much was taken away: twice is enough (Giraud, Langou and Rozložník 2005).
+  for (let pass = 0, last = Infinity; pass < 2 && length < MUCH * last; pass++) {
+    last = length;
+    for (const other of others) subtract(vector, other, dot(other, vector));
+    length = norm(vector);
+  }
   if (length <= INSIDE * before) return 0;
   for (let i = 0; i < vector.length; i++) vector[i]! /= length;
   return length;

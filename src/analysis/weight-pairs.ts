@@ -282,10 +282,10 @@ async function adapterPairs(
   try {
     const skipped = [...adapter.others];
     const pairs = adapter.weights.flatMap((weight): WeightPair[] => {
-      const { name, storedShape, isTransposed, needsBase, module } = weight;
+      const { name, source, storedShape, isTransposed, needsBase, module } = weight;
       if (options.filter !== undefined && !isNamed(name, options.filter)) return [];
       const kind = kindOf(name, storedShape);
-      const reason = refusal(kind.kind, kind.reason, options) ?? (base && unreadable(base.tensors.get(name)));
+      const reason = refusal(kind.kind, kind.reason, options) ?? (base && unreadable(base.tensors.get(source!)));
       if (reason !== undefined) {
         skipped.push({ name, reason });
         return [];
@@ -297,7 +297,7 @@ async function adapterPairs(
           shape: orientedShape(storedShape, isTransposed),
           rounding: needsBase ? EPSILONS["F32"]! : 0,
           async load() {
-            const values = base === undefined ? undefined : await base.read(name);
+            const values = base === undefined ? undefined : await base.read(source!);
             if (values !== undefined) requireFinite(values, base!.name, name);
             const update = await weight.update(values);
             const shape = orientedShape(storedShape, isTransposed);

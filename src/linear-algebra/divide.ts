@@ -104,7 +104,7 @@ function join(whole: Whole, begin: number, middle: number, end: number, between:
     const element =
       i < upper ? vectors[(begin + i) * n + middle - 1]! : Math.sign(between) * vectors[(begin + i) * n + middle]!;
     z[k] = element * Math.SQRT1_2;
-    largest = Math.max(largest, Math.abs(d[k]!), Math.abs(z[k]!));
+    largest = Math.max(largest, Math.abs(d[k]), Math.abs(z[k]));
   }
   const tolerance = 4 * Number.EPSILON * largest;
 

@@ -24,14 +24,19 @@ export function factoredSvd(B: Matrix, A: Matrix, scaling = 1): Svd {
   if (B.columns !== A.rows) {
     throw new ShapeError({ what: "B A", got: `B ${B.rows} × ${B.columns}, A ${A.rows} × ${A.columns}` });
   }
-  const count = Math.min(B.rows, B.columns, A.columns);
-  const left = qr(columnVectors(B));
-  const right = qr(rowVectors(A));
+  return outerProductsSvd(columnVectors(B), rowVectors(A), scaling);
+}
+
+/** The same of s Σ bᵢ aᵢᵀ. @param B bᵢ, [m] each @param A aᵢ, [n] each, as many */
+export function outerProductsSvd(B: Columns, A: Columns, scaling = 1): Svd {
+  const count = Math.min(B.length, B[0]?.length ?? 0, A[0]?.length ?? 0);
+  const left = qr(B);
+  const right = qr(A);
   const core = coreSvd(left.R, right.R, scaling);
   const floor = VANISHING * (core.values[0] ?? 0);
   const values = core.values.slice(0, count).map((value) => (value > floor ? value : 0));
   const wanted = (vectors: Columns): Columns =>
-    Array.from(values, (value, i) => (value === 0 ? new Float64Array(B.columns) : vectors[i]!));
+    Array.from(values, (value, i) => (value === 0 ? new Float64Array(B.length) : vectors[i]!));
   return {
     values,
     left: combinations(left.Q, wanted(core.left)),

@@ -69,10 +69,10 @@ export function symmetricEigen(matrix: Float64Array, n: number): LazyEigen {
  */
 export function largestEigen(matrix: Float64Array, n: number, { count = n }: { readonly count?: number } = {}): Eigen {
   const wanted = Math.min(count, n);
-  const { values, vectors } = symmetricEigen(matrix, n);
-  const rows = vectors(wanted);
+  const eigen = symmetricEigen(matrix, n);
+  const rows = eigen.vectors(wanted);
   return {
-    values: values.slice(0, wanted),
+    values: eigen.values.slice(0, wanted),
     vectors: Array.from({ length: wanted }, (_, i) => rows.slice(i * n, (i + 1) * n)),
   };
 }

@@ -10,7 +10,8 @@ import type { TextModel } from "../models/text-model.ts";
  * @throws ConfigError if it does, and the model has none; FormatError if the adapter's settings cannot be read
  */
 export async function checkAdapterTask(dir: string, { task }: Pick<TextModel, "task">): Promise<void> {
-  if (task.kind === "classification") return;
+  // On a model that predicts masked tokens it is measured what a classifier has forgotten.
+  if (task.kind !== "causal") return;
   const type = (await readJsonObject(join(dir, CONFIG_FILE))).get("task_type");
   if (type !== "SEQ_CLS") return;
   throw new ConfigError({

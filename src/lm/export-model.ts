@@ -11,7 +11,7 @@ import type { Adapter } from "../adapters/adapter.ts";
 import { mergedWeights } from "../adapters/merge.ts";
 import { loadTokenizer, type Tokenizer } from "../data/text/index.ts";
 import { ConfigError, DataError } from "../errors.ts";
-import type { WeightDtype } from "../formats/model/config.ts";
+import { readModelConfig, type WeightDtype } from "../formats/model/config.ts";
 import { loadWeights } from "../formats/model/weights.ts";
 import { checkFree, replaceFolder, writeModel, type WriteModelOptions } from "../formats/model/write.ts";
 import { loadAdapter } from "../formats/peft/index.ts";
@@ -246,7 +246,7 @@ async function openSource(
       ...(doubleQuantization === undefined ? {} : { doubleQuantization }),
       ...(quantizationConfig === undefined ? {} : { quantizationConfig }),
     };
-    const isQuantized = (await readModel(baseDir)).config.has("quantization_config");
+    const isQuantized = (await readModelConfig(baseDir)).has("quantization_config");
     if (chosenStorage(settings) === undefined && !isQuantized) {
       const base = await loadFor(classes, baseDir, { device, ...loading });
       const none = { storage: undefined, costs: async () => undefined };

@@ -133,20 +133,22 @@ export abstract class PretrainedModel<Input = never, Output = unknown> {
 
   /** Writes the model as transformers does: safetensors, config, tokenizer. @throws as `writeModel` */
   async savePretrained(dir: string, options: SavePretrainedOptions = {}): Promise<void> {
-    const { device, parameters, tied } = this.language;
+    const { device, model, parameters, tied } = this.language;
     const { dtype = this.config.dtype ?? "float32", maxShardBytes, onProgress } = options;
+    // Merging an adapter into one of two layers that share a table gives each its own. Nothing is shared then in the files.
+    const untied = isUntied(model, tied);
+    const specs = new Map(parameters.map((spec) => [spec.name, spec]));
+    const alike = untied ? Object.entries(tied).map(([name, source]) => ({ ...specs.get(source)!, name, source })) : [];
     await writeModel(dir, {
-      tensors: parameters.map(({ name, shape }) => ({
-        name,
-        shape,
-        read: async () => (await device.read(name)).data as Float32Array,
-      })),
+      tensors: [...parameters.map((spec) => ({ ...spec, source: spec.name })), ...alike].map(
+        ({ name, shape, source }) => ({
+          name,
+          shape,
+          read: async () => (await device.read(source)).data as Float32Array,
+        }),
+      ),
       dtype,
-      config: {
-        ...this.configFields(),
-        // Merging an adapter into one of two layers that share a table gives each its own.
-        ...(isUntied(this.language.model, tied) ? { tie_word_embeddings: false } : {}),
-      },
+      config: { ...this.configFields(), ...(untied ? { tie_word_embeddings: false } : {}) },
       copyFrom: [this.dir],
       ...(maxShardBytes === undefined ? {} : { shardBytes: maxShardBytes }),
       ...(onProgress === undefined ? {} : { onProgress }),

@@ -51,7 +51,7 @@ export interface EncoderHead extends Pick<
   "task" | "tied" | "outputs" | "classToken" | "newModules" | "drawnModules" | "otherHeads" | "parameters" | "layers"
 > {
   /** [N, D] -> [N, outputs] */
-  forward(tracing: Tracing, rows: Value): Value;
+  readonly forward: (tracing: Tracing, rows: Value) => Value;
 }
 
 /** Settings that BERT and its relatives have in common. What is not built is a problem of the configuration. */

@@ -10,10 +10,19 @@ import { CAUSAL, type Task, type TextModel } from "./text-model.ts";
 
 export interface DecoderHead extends Pick<
   TextModel,
-  "task" | "tied" | "outputs" | "classToken" | "newModules" | "drawnModules" | "otherHeads" | "tiedHeads" | "parameters" | "layers"
+  | "task"
+  | "tied"
+  | "outputs"
+  | "classToken"
+  | "newModules"
+  | "drawnModules"
+  | "otherHeads"
+  | "tiedHeads"
+  | "parameters"
+  | "layers"
 > {
   /** [N, D] -> [N, outputs] */
-  forward(tracing: Tracing, rows: Value): Value;
+  readonly forward: (tracing: Tracing, rows: Value) => Value;
 }
 
 /** What a decoder can be built for. */

@@ -169,7 +169,10 @@ function targetsOf(
 ): GoldenLm["targets"] {
   const length = ids[0]!.length;
   if (model.task.kind === "classification") {
-    return { at: ids.map((row, b) => b * length + classTokenAt(model, row, { padTokenId })), labels: labels.map(Number) };
+    return {
+      at: ids.map((row, b) => b * length + classTokenAt(model, row, { padTokenId })),
+      labels: labels.map(Number),
+    };
   }
   const ofTokens = labels as readonly (readonly number[])[];
   // The next token is what is to be predicted, or the one at the place itself.

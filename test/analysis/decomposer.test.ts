@@ -143,7 +143,7 @@ describe("the cache of decompositions", () => {
       [matrix, 3],
       [{ ...matrix, rows: 4, columns: 6 }, 2],
       [{ ...matrix, data: Float64Array.from(matrix.data) }, 2],
-      [{ ...matrix, data: matrix.data.map((value, i) => (i === 23 ? value + 1e-6 : value)) as Float32Array }, 2],
+      [{ ...matrix, data: matrix.data.map((value, i) => (i === 23 ? value + 1e-6 : value)) }, 2],
     ];
     for (const [other, rank] of others) {
       const { found, fromCache } = await ask(cacheDir, other, rank);

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { ConfigError } from "../../src/errors.ts";
 import { experimentList, runExperiments } from "../../src/cli/experiment/run.ts";
 import { EXPERIMENTS } from "../../src/experiments/definitions/index.ts";
 import { type Experiment, job, type JobKind } from "../../src/experiments/experiment.ts";
@@ -145,9 +146,21 @@ test("every experiment concludes from nothing: no data is no verdict, and no err
       { seeds: [0], quick: true },
     ]) {
       assert.ok(experiment.jobs(scale).length > 0, experiment.name);
-      const { claims } = await experiment.conclude(nothing, scale);
+      const { claims, figures } = await experiment.conclude(nothing, scale);
+      for (const { svg } of figures) {
+        // Random subspaces can be drawn without any data.
+        if (typeof svg === "function") assert.doesNotThrow(() => drawn(svg));
+      }
       assert.ok(claims.length > 0, experiment.name);
       for (const { claim, holds } of claims) assert.equal(holds, "inconclusive", `${experiment.name}: ${claim}`);
     }
   }
 });
+
+function drawn(svg: () => string): void {
+  try {
+    svg();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+  }
+}

@@ -166,10 +166,10 @@ describe("curves", () => {
     for (const { text } of tickPlaces(svg, "middle")) assert.match(text, /^\d$/);
   });
 
-  test("spectra leave out zeros, mark ranks, and draw few of thousands of values", () => {
+  test("spectra leave out zeros and rounding, mark ranks, and draw few of thousands of values", () => {
     const svg = spectraSvg(
       [
-        { name: "W", sigma: [10, 1, 0.1, 0], marked: [2] },
+        { name: "W", sigma: [10, 1, 0.1, 1e-7, 0], marked: [2] },
         { name: "ΔW", sigma: [5, 0] },
       ],
       { title: "T", markedName: "intruders" },

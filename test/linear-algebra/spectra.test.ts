@@ -135,3 +135,28 @@ for (const [name, golden] of Object.entries(GOLDEN)) {
     });
   });
 }
+
+it("takes a few small values again, with and without their vectors", () => {
+  // Columns of a diagonal matrix, turned by a reflection: values are known, and all but a few are large.
+  for (const [m, n] of [
+    [140, 120],
+    [120, 140],
+  ] as const) {
+    const k = Math.min(m, n);
+    const want = Array.from({ length: k }, (_, i) => (i < k - 4 ? 2 - i / k : [1e-4, 9e-5, 3e-5, 2e-6][i - k + 4]!));
+    const u = congruential(m, 5);
+    const square = 2 / dot(u, u);
+    // (1 − 2 u uᵀ / ‖u‖²) D
+    const data = Float64Array.from({ length: m * n }, (_, at) => {
+      const [i, j] = [Math.floor(at / n), at % n];
+      return j < k ? ((i === j ? 1 : 0) - square * u[i]! * u[j]!) * want[j]! : 0;
+    });
+    const matrix: Matrix = { rows: m, columns: n, data };
+    for (const found of [singularValues(matrix), svd(matrix).values]) sameValues(found, want);
+    // Where more is lost, the way is another one.
+    const scale = (at: number): number => (at % n >= k - 2 && at % n < k ? 1e-7 : 1);
+    const smaller = { ...matrix, data: data.map((value, at) => value * scale(at)) };
+    const less = want.map((value, i) => (i >= k - 2 ? 1e-7 * value : value));
+    for (const found of [singularValues(smaller), svd(smaller).values]) sameValues(found, less);
+  }
+});

@@ -1,7 +1,7 @@
 /** Adapters of classifiers and of masked models that PEFT saved, and training them: golden/make/peft_heads.py. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
@@ -168,6 +168,57 @@ describe("adapters of other heads", () => {
       assert.deepEqual(before.logits, without.logits, "B is zero, and the head is a copy");
       await fresh.deleteAdapter("default");
     }
+  });
+
+  it("merged, a model computes what it did with the adapter, also when it has been saved", async () => {
+    const cases = [
+      { base: "roberta-masked", config: { targetModules: ["query", "lm_head.decoder"] } },
+      { base: "roberta-masked", config: { modulesToSave: ["lm_head"] } },
+      { base: "bert-classes", config: { targetModules: "all-linear" } },
+    ];
+    for (const [i, { base, config }] of cases.entries()) {
+      const loader = base.includes("masked") ? AutoModelForMaskedLM : AutoModelForSequenceClassification;
+      const model: Model = await loader.fromPretrained(join(GOLDEN, "text-heads", base), { threads: 1 });
+      const batch = json<Batch>("text-heads", base, "batch.json");
+      const peft = getPeftModel<Model>(model, { peftType: "LORA", initLoraWeights: false, ...config });
+      const { logits } = await forward(peft, batch);
+      const merged = await peft.mergeAndUnload();
+      near((await forward(merged, batch)).logits, logits, ROUNDING, "merged");
+      await merged.savePretrained(join(scratch, `merged-${i}`));
+      await merged.dispose();
+      const again = await loader.fromPretrained(join(scratch, `merged-${i}`), { threads: 1 });
+      near((await forward(again, batch)).logits, logits, ROUNDING, "saved");
+      await again.dispose();
+    }
+  });
+
+  it("what a classifier has learnt is put on the model that predicts masked tokens, without its head", async () => {
+    for (const folder of [
+      "roberta-classes-lora",
+      "roberta-classes-dora",
+      "bert-classes-all-linear",
+      "bert-classes-prompt",
+    ]) {
+      const [family] = folder.split("-");
+      const model = (await open(`${family}-masked`)) as MaskedLMModel;
+      const warnings: string[] = [];
+      const peft = await PeftModel.fromPretrained(model, join(GOLDEN, "peft-heads", folder), {
+        onWarning: (warning) => warnings.push(warning),
+      });
+      assert.match(warnings[0]!, /its head is left aside/, folder);
+      const batch = json<Batch>("text-heads", `${family}-masked`, "batch.json");
+      const [on, off] = [await forward(peft, batch), await peft.disableAdapter(() => forward(peft, batch))];
+      assert.notEqual(on.loss, off.loss, folder);
+      await peft.deleteAdapter("default");
+    }
+    const adapter = join(GOLDEN, "peft-heads", "roberta-classes-lora");
+    const file = JSON.parse(await readFile(join(adapter, "adapter_config.json"), "utf8")) as object;
+    const other = join(scratch, "no-classifier");
+    await cp(adapter, other, { recursive: true });
+    await writeFile(join(other, "adapter_config.json"), JSON.stringify({ ...file, task_type: "CAUSAL_LM" }));
+    await assert.rejects(PeftModel.fromPretrained((await open("roberta-masked")) as MaskedLMModel, other), {
+      message: /classifier.* is no parameter of it/,
+    });
   });
 
   it("refuses a task that the model was not loaded for", async () => {

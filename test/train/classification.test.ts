@@ -33,7 +33,8 @@ interface Golden {
   readonly logits: readonly (readonly number[])[];
 }
 
-const golden = JSON.parse(readFileSync("golden/classification/run.json", "utf8")) as Golden;
+const goldenOf = (name: string) => JSON.parse(readFileSync(`golden/classification/${name}/run.json`, "utf8")) as Golden;
+const golden = goldenOf("qwen2");
 /** transformers' run has one batch of 4 for each step: how a step is divided must not matter. */
 const ARGS = {
   perDeviceTrainBatchSize: 2,
@@ -67,49 +68,71 @@ suite("training of a classifier", () => {
   });
 
   const start = () =>
-    PeftModel.fromPretrained(base, "golden/classification/adapter", {
+    PeftModel.fromPretrained(base, "golden/classification/qwen2/adapter", {
       isTrainable: true,
       onWarning: (warning) => assert.fail(warning),
     });
 
-  test("losses, norms, rates, accuracies and the head of transformers and PEFT", async () => {
-    const model = await start();
-    const trainer = new Trainer({ model, trainDataset: golden.rows, evalDataset: golden.evaluation, args: ARGS });
-    sameMetrics(await trainer.evaluate(), golden.before);
-    const { logHistory } = await trainer.train();
-    assert.equal(logHistory.length, golden.log.length);
-    for (const [i, row] of golden.log.entries()) {
-      const ours = logHistory[i]!;
-      assert.equal(ours["step"], row.step);
-      assert.equal(ours["epoch"], row.epoch);
-      near(ours["loss"]!, row.loss, 1e-5, `loss of step ${row.step}`);
-      near(ours["gradNorm"]!, row.grad_norm, 1e-4, `norm of step ${row.step}`);
-      near(ours["learningRate"]!, row.learning_rate, 1e-12, `rate of step ${row.step}`);
-    }
-    sameMetrics(await trainer.evaluate(), golden.after);
-    // transformers' names, in the log too; classes have no perplexity.
-    const evaluated = trainer.history.at(-1)!;
-    near(evaluated["eval_accuracy"]!, golden.after.eval_accuracy, 1e-12, "accuracy in the log");
-    assert.equal(evaluated["eval_perplexity"], undefined);
+  for (const [name, folder, padTokenId] of [
+    ["qwen2", "golden/causal-lm/qwen2-tied", 0],
+    ["roberta", "golden/text-heads/roberta-classes", 3],
+  ] as const) {
+    test(`${name}: losses, norms, rates, accuracies, logits and the file of transformers and PEFT`, async () => {
+      const { rows, evaluation, log, before, after, logits: expected } = goldenOf(name);
+      const own = await AutoModelForSequenceClassification.fromPretrained(folder, {
+        threads: 1,
+        numLabels: 3,
+        padTokenId,
+      });
+      const model = await PeftModel.fromPretrained(own, `golden/classification/${name}/adapter`, {
+        isTrainable: true,
+        onWarning: (warning) => assert.fail(warning),
+      });
+      try {
+        const trainer = new Trainer({
+          model,
+          trainDataset: rows,
+          evalDataset: evaluation,
+          args: ARGS,
+          padId: padTokenId,
+        });
+        sameMetrics(await trainer.evaluate(), before);
+        const { logHistory } = await trainer.train();
+        assert.equal(logHistory.length, log.length);
+        for (const [i, row] of log.entries()) {
+          const ours = logHistory[i]!;
+          assert.equal(ours["step"], row.step);
+          assert.equal(ours["epoch"], row.epoch);
+          near(ours["loss"]!, row.loss, 1e-5, `loss of step ${row.step}`);
+          near(ours["gradNorm"]!, row.grad_norm, 1e-4, `norm of step ${row.step}`);
+          near(ours["learningRate"]!, row.learning_rate, 1e-12, `rate of step ${row.step}`);
+        }
+        sameMetrics(await trainer.evaluate(), after);
+        // transformers' names, in the log too; classes have no perplexity.
+        const evaluated = trainer.history.at(-1)!;
+        near(evaluated["eval_accuracy"]!, after.eval_accuracy, 1e-12, "accuracy in the log");
+        assert.equal(evaluated["eval_perplexity"], undefined);
 
-    const length = Math.max(...golden.evaluation.map(({ inputIds }) => inputIds.length));
-    const { logits } = await model.forward({
-      inputIds: golden.evaluation.map(({ inputIds }) => Array.from({ length }, (_, i) => inputIds[i] ?? 0)),
-      attentionMask: golden.evaluation.map(({ inputIds }) =>
-        Array.from({ length }, (_, i) => (i < inputIds.length ? 1 : 0)),
-      ),
+        const length = Math.max(...evaluation.map(({ inputIds }) => inputIds.length));
+        const padded = (filler: number, value: (row: TrainRow, i: number) => number) =>
+          evaluation.map((row) => Array.from({ length }, (_, i) => (i < row.inputIds.length ? value(row, i) : filler)));
+        const { logits } = await model.forward({
+          inputIds: padded(padTokenId, ({ inputIds }, i) => inputIds[i]!),
+          attentionMask: padded(0, () => 1),
+        });
+        expected.flat().forEach((logit, i) => near(logits[i]!, logit, 1e-3, `logit ${i}`));
+
+        await model.savePretrained(join(dir, name));
+        await equalAdapters(join(dir, name), `golden/classification/${name}/trained`, 5e-4);
+        const file = await readFile(join(dir, name, "adapter_config.json"), "utf8");
+        const config = JSON.parse(file) as { task_type: string; modules_to_save: string[] };
+        assert.equal(config.task_type, "SEQ_CLS");
+        assert.ok(config.modules_to_save.includes(name === "qwen2" ? "score" : "classifier"));
+      } finally {
+        await model.dispose();
+      }
     });
-    golden.logits.flat().forEach((logit, i) => near(logits[i]!, logit, 1e-3, `logit ${i}`));
-
-    await model.savePretrained(join(dir, "ours"));
-    await equalAdapters(join(dir, "ours"), "golden/classification/trained", 5e-4);
-    const config = JSON.parse(await readFile(join(dir, "ours", "adapter_config.json"), "utf8")) as Record<
-      string,
-      unknown
-    >;
-    assert.equal(config["task_type"], "SEQ_CLS");
-    assert.ok((config["modules_to_save"] as string[]).includes("score"));
-  });
+  }
 
   test("a run that is stopped and resumed takes the same steps, bit for bit", async () => {
     const args = { ...ARGS, shuffle: true, saveSteps: 4, evalStrategy: "steps", evalSteps: 5 } as const;

@@ -11,7 +11,7 @@ import { adaptable, attachPeft } from "../../lm/peft-config.ts";
 import { readModel, storedTask } from "../../lm/read-model.ts";
 import { checkContext, usableContext } from "../../lm/usable-context.ts";
 import { trainableText } from "../../lm/trainable.ts";
-import type { TextModel } from "../../models/text-model.ts";
+import type { Task, TextModel } from "../../models/text-model.ts";
 import { countElements, type Layer, type ParameterSpec } from "../../nn/module.ts";
 import { unfrozen, type FreezeSettings } from "../../train/freeze.ts";
 import { peftConfigOf } from "../../train/peft-config.ts";
@@ -45,6 +45,10 @@ export interface ModelFacts {
   readonly head_dim: number;
   readonly max_positions: number;
   readonly tied_head: boolean;
+  /** What the head is for. */
+  readonly task: Task["kind"];
+  /** Number of classes, and the token that tells them; null for other heads. */
+  readonly classes: { readonly count: number; readonly token: "first" | "last" } | null;
   /** As `config.json` says. */
   readonly dtype: string | null;
   /** Of the files; null where only the configuration is here. */
@@ -133,6 +137,8 @@ export async function modelFacts(
     head_dim: model.headDim,
     max_positions: model.maxPositions,
     tied_head: Object.keys(model.tied).length > 0,
+    task: model.task.kind,
+    classes: model.classToken === undefined ? null : { count: model.outputs, token: model.classToken },
     dtype: config.dtype ?? null,
     bytes_on_disk: stored?.bytes ?? (await indexBytes(dir)),
     stored_types: stored?.types ?? null,

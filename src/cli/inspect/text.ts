@@ -14,6 +14,12 @@ const ROWS = 40;
 /** Names that fit into a line. */
 const FEW = 8;
 
+function headText({ task, classes, tied_head: tied }: ModelFacts): string {
+  if (classes !== null) return `${classes.count} classes, told by the ${classes.token} token`;
+  const weight = tied ? "tied: shares the embedding's table" : "has its own weight";
+  return task === "masked" ? `masked tokens; ${weight}` : weight;
+}
+
 export function modelText(facts: ModelFacts): string {
   const { tokenizer, training } = facts;
   const stored = Object.entries(facts.stored_types ?? {}).map(([type, bytes]) => `${type} ${byteText(bytes)}`);
@@ -29,7 +35,7 @@ export function modelText(facts: ModelFacts): string {
           `${facts.blocks} blocks, width ${facts.hidden_size}, ${facts.kv_heads} key/value heads of ${facts.head_dim}, ` +
             `${grouped(facts.vocab_size)} tokens, ${grouped(facts.max_positions)} positions`,
         ],
-        ["head", facts.tied_head ? "tied: shares the embedding's table" : "has its own weight"],
+        ["head", headText(facts)],
         ["weights", weightsText(facts, stored, files)],
         [
           "tokenizer",
@@ -37,7 +43,9 @@ export function modelText(facts: ModelFacts): string {
             ? "none"
             : `${grouped(tokenizer.tokens)} tokens; eos ${tokenizer.eos ?? "none"}, pad ${tokenizer.pad}, stops at ${tokenizer.stop.join(" ") || "nothing"}`,
         ],
-        ["chat template", facts.chat_template ? "yes" : "no: training on chats needs `template:`"],
+        ...(facts.task === "causal"
+          ? [["chat template", facts.chat_template ? "yes" : "no: training on chats needs `template:`"]]
+          : []),
       ],
       { align: ["left", "left"] },
     ),

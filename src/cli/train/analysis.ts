@@ -1,7 +1,7 @@
 /** `analysis_steps` of a configuration: the callback that looks at the weights, with the texts that it needs. */
 import { analysisCallback } from "../../analysis/callback.ts";
 import type { RunConfig } from "../../config/read.ts";
-import { openDatasets } from "../../data/datasets/open.ts";
+import { type OpenedDatasets, openDatasets } from "../../data/datasets/open.ts";
 import type { Tokenizer } from "../../data/text/tokenizer.ts";
 import { DataError } from "../../errors.ts";
 import { baseWeights } from "../../lm/base-weights.ts";
@@ -46,7 +46,7 @@ async function sampleTexts(
   { datasetDir, analysisSamples }: RunConfig,
   dataset: readonly string[],
 ): Promise<readonly string[]> {
-  const { train } = await openDatasets({ dataset, datasetDir, stage: "pt" });
+  const { train } = await openTexts(datasetDir, dataset);
   const texts: string[] = [];
   for await (const row of train) {
     if (row.kind === "text") texts.push(row.text);
@@ -54,4 +54,16 @@ async function sampleTexts(
   }
   if (texts.length > 0) return texts;
   throw new DataError({ where: "analysis_texts", what: "has no plain texts", got: dataset.join(", ") });
+}
+
+async function openTexts(datasetDir: string, dataset: readonly string[]): Promise<OpenedDatasets> {
+  try {
+    return await openDatasets({ dataset, datasetDir, stage: "pt" });
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+    // What helps a data set to train on would not help here.
+    const hint = 'they are plain texts: lines of {"text": …}, or a .txt file';
+    const where = `analysis_texts: ${error.problem.where ?? dataset.join(", ")}`;
+    throw new DataError({ ...error.problem, where, hint, cause: error });
+  }
 }

@@ -66,7 +66,8 @@ export const SEQUENCE: JobKind<SequenceSettings, SequenceResult> = {
       createHash("sha256").update(canonical(tasks)).digest("hex").slice(0, 32),
     ];
   },
-  async run(settings, { signal, threads, progress, state }) {
+  async run(settings, context) {
+    const { signal, threads, state } = context;
     const { model = MODEL, method, seed, epochs, batchSize, headTexts, maxLength, pictured } = settings;
     const pretrainingTexts = await pretrainingOf(settings);
     return runSequence(
@@ -82,7 +83,7 @@ export const SEQUENCE: JobKind<SequenceSettings, SequenceResult> = {
         ...(pictured === undefined ? {} : { pictured }),
         ...(pretrainingTexts === undefined ? {} : { pretrainingTexts }),
       },
-      { folder: state, threads, signal, progress },
+      { folder: state, threads, signal, progress: (fraction) => context.progress(fraction) },
     );
   },
 };

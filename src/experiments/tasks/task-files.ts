@@ -34,6 +34,8 @@ export interface LoadedTask {
   readonly test: readonly Example[];
 }
 
+/** In MNLI: those who were asked did not agree. */
+const UNKNOWN = "-";
 const TEST_SHARE = 0.3;
 /** The same test texts whatever the seed. */
 const TEST_SEED = 1_000_003;
@@ -52,18 +54,17 @@ export async function loadTaskFiles(
   const path = join(root, task.train);
   const records = await recordsOf(path);
   const labels = task.labels ?? (await readLabels(join(path, "..", LABELS_FILE))) ?? labelsIn(records, task);
-  const all = unique(records.map((record, i) => exampleOf(record, task, labels, `${path}, record ${i + 1}`)));
+  const examplesOf = (found: readonly JsonRecord[], where: string) =>
+    unique(found.flatMap((record, i) => exampleOf(record, task, labels, `${where}, record ${i + 1}`) ?? []));
+  const all = examplesOf(records, path);
   let [train, test] = [all, all];
   if (task.test === undefined) {
     const isTest = ({ text, pair = "" }: Example) => share(`${name}/${text}/${pair}`) < testShare;
     [train, test] = [all.filter((one) => !isTest(one)), all.filter(isTest)];
   } else {
     const testPath = join(root, task.test);
-    const found = await recordsOf(testPath);
     const known = new Set(all.map(keyOf));
-    test = unique(found.map((record, i) => exampleOf(record, task, labels, `${testPath}, record ${i + 1}`))).filter(
-      (one) => !known.has(keyOf(one)),
-    );
+    test = examplesOf(await recordsOf(testPath), testPath).filter((one) => !known.has(keyOf(one)));
   }
   return {
     name,
@@ -80,9 +81,12 @@ async function recordsOf(path: string): Promise<JsonRecord[]> {
   return records;
 }
 
-function exampleOf(record: JsonRecord, task: TaskFiles, labels: readonly string[], where: string): Example {
+/** @returns undefined for a text whose class nobody knows: "-" in MNLI, -1 on the hub */
+function exampleOf(record: JsonRecord, task: TaskFiles, labels: readonly string[], where: string): Example | undefined {
   const { label: column = "label", text, pair } = task;
-  const value = labelText(field(record, column));
+  const given = field(record, column);
+  if (given === UNKNOWN || Number(given) < 0) return undefined;
+  const value = labelText(given);
   const label = value === undefined ? undefined : classOf(value, { names: labels });
   if (label === undefined) {
     throw new DataError({
@@ -115,6 +119,7 @@ function filled(template: string, record: JsonRecord, where: string): string {
 
 function labelsIn(records: readonly JsonRecord[], { label = "label" }: TaskFiles): string[] {
   const found = new Set(records.flatMap((record) => labelText(field(record, label)) ?? []));
+  found.delete(UNKNOWN);
   return [...found].toSorted((a, b) => (a < b ? -1 : 1));
 }
 

@@ -33,7 +33,7 @@ export interface GeneratedTask extends Task {
    * @param split default: `train`
    * @throws ConfigError if there are not so many
    */
-  generate(seed: number, n: number, split?: Split): Example[];
+  readonly generate: (seed: number, n: number, split?: Split) => Example[];
 }
 
 /** What is drawn. */

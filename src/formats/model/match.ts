@@ -70,7 +70,8 @@ export function matchTensors(
     const alias = names.find((name) => Object.hasOwn(tied, name));
     if (own !== undefined) found.set(own, [...(found.get(own) ?? []), stored]);
     else if (alias !== undefined) aliases.set(tied[alias]!, stored);
-    else if ([...BUFFERS, ...(otherHeads === undefined ? [] : [otherHeads])].some((pattern) => pattern.test(stored))) ignored.push(stored);
+    else if ([...BUFFERS, ...(otherHeads === undefined ? [] : [otherHeads])].some((pattern) => pattern.test(stored)))
+      ignored.push(stored);
     else unexpected.push(stored);
   }
 

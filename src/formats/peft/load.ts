@@ -163,10 +163,13 @@ interface Fit {
 }
 
 /** The layers that the tensors are for, and the copies. @throws FormatError listing everything that does not fit */
-function fit(weights: SafetensorsFile, model: AdaptableModel, settings: AdapterConfig, name: string): Fit {
-  const { selection, method, config } = settings;
-  const { expected, refused } = expectedTensors(model, settings);
+function fit(weights: SafetensorsFile, model: AdaptableModel, given: AdapterConfig, name: string): Fit {
+  const { expected, refused } = expectedTensors(model, given);
   const keys = canonicalKeys(weights.tensors.keys(), parameterNames(expected));
+  const head = headKeys(keys, model, given);
+  for (const key of head) keys.delete(key);
+  const settings = head.length === 0 ? given : withoutHead(given);
+  const { selection, method, config } = settings;
   const found = new Set([...keys.keys()].flatMap((key) => expected.get(key)?.layer ?? []));
   // A method that adds nothing to single layers is on those that the settings name.
   const adapted =
@@ -208,7 +211,9 @@ function fit(weights: SafetensorsFile, model: AdaptableModel, settings: AdapterC
     method.on === undefined || method.on === "layers"
       ? targets(model, settings, modules)
       : { layers: new Set<Layer>(), unmatched: [] };
-  const lacking = [...expected].flatMap(([key, { layer }]) => (targeted.has(layer) ? [key] : []));
+  // Names that the layers of one head have, those of another one may have, too.
+  const isOther = (layer: Layer) => head.length > 0 && TOKEN_HEAD.test(layer.name);
+  const lacking = [...expected].flatMap(([key, { layer }]) => (targeted.has(layer) && !isOther(layer) ? [key] : []));
   for (const key of new Set([...lacking, ...wanted.keys()])) {
     if (!keys.has(key)) problems.push(`${quote(key)} is missing`);
   }
@@ -219,7 +224,30 @@ function fit(weights: SafetensorsFile, model: AdaptableModel, settings: AdapterC
       hint: `check that the adapter was made for this model${settings.baseModelNameOrPath === undefined ? "" : `: it says ${quote(settings.baseModelNameOrPath)}`}`,
     });
   }
-  return { draft, keys, warnings: fitWarnings(model, settings, adapted, unmatched) };
+  const left =
+    head.length === 0 ? [] : ["the adapter was trained to classify; its head is left aside: the model has another one"];
+  return { draft, keys, warnings: [...left, ...fitWarnings(model, settings, adapted, unmatched)] };
+}
+
+/** Parts of a classifier that a model for another task does not have. */
+const CLASS_HEAD = /^base_model\.(model\.)?(classifier|score|(bert\.)?pooler)\./;
+const TOKEN_HEAD = /^(lm_head|cls)(\.|$)/;
+const CLASS_MODULES = ["classifier", "score"];
+
+/** Tensors of the head of a classifier, where the model is none: what it has learnt about the body can be used all the same. */
+function headKeys(
+  keys: ReadonlyMap<string, string>,
+  { newModules, layers }: AdaptableModel,
+  { taskType }: AdapterConfig,
+): string[] {
+  if (taskType !== "SEQ_CLS" || newModules !== undefined) return [];
+  const own = layers.map((layer) => tensorKey(layer.name, ""));
+  return [...keys.keys()].filter((key) => CLASS_HEAD.test(key) && !own.some((prefix) => key.startsWith(prefix)));
+}
+
+function withoutHead(settings: AdapterConfig): AdapterConfig {
+  const modulesToSave = settings.selection.modulesToSave.filter((name) => !CLASS_MODULES.includes(name));
+  return { ...settings, selection: { ...settings.selection, modulesToSave } };
 }
 
 /** The method's tensors on every layer by their names, and the layers that it cannot be on with the reasons. */
@@ -312,13 +340,14 @@ function fitWarnings(
   const shared = new Set(Object.entries(model.tied ?? {}).flat());
   const isTied = selection.ensureWeightTying && adapted.some(({ weight }) => shared.has(weight));
   // PEFT names both for every classifier, whatever its head is called.
-  const isGuess = (name: string) => taskType === "SEQ_CLS" && (name === "classifier" || name === "score");
+  const isGuess = (name: string) => taskType === "SEQ_CLS" && CLASS_MODULES.includes(name);
   const ignored = [
     ...unknown.map((key) => `${quote(key)} is not a setting that is known here: ignored`),
     ...unmatched.map((target) => `target_modules has ${quote(target)}, which matches no layer: ignored`),
-    ...unmatchedModules(model, selection.modulesToSave.filter((name) => !isGuess(name))).map(
-      (target) => `modules_to_save has ${quote(target)}, which matches no module: ignored`,
-    ),
+    ...unmatchedModules(
+      model,
+      selection.modulesToSave.filter((name) => !isGuess(name)),
+    ).map((target) => `modules_to_save has ${quote(target)}, which matches no module: ignored`),
     ...unusedPatterns(config, names).map(
       ({ setting, pattern }) => `${setting} has ${quote(pattern)}, which matches no adapted layer: ignored`,
     ),

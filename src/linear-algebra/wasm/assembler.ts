@@ -32,7 +32,7 @@ function signed(value: number): number[] {
   const bytes: number[] = [];
   for (let rest = value; ; rest >>= 7) {
     const low = rest & 0x7f;
-    const isLast = (rest >> 6 === 0 || rest >> 6 === -1) as boolean;
+    const isLast = rest >> 6 === 0 || rest >> 6 === -1;
     bytes.push(isLast ? low : low | 0x80);
     if (isLast) return bytes;
   }
@@ -40,8 +40,11 @@ function signed(value: number): number[] {
 
 const counted = (items: readonly Code[]): number[] => [...unsigned(items.length), ...items.flat()];
 const sized = (bytes: Code): number[] => [...unsigned(bytes.length), ...bytes];
-const named = (name: string): number[] => sized([...name].map((letter) => letter.charCodeAt(0)));
+const named = (name: string): number[] => sized([...new TextEncoder().encode(name)]);
 const section = (id: number, content: Code): number[] => [id, ...sized(content)];
+
+/** `\0asm`, version 1. */
+const HEADER = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
 
 /** A module that imports its memory as `env.memory`, and exports the functions. */
 export function wasmModule(functions: readonly WasmFunction[]): Uint8Array<ArrayBuffer> {
@@ -54,7 +57,7 @@ export function wasmModule(functions: readonly WasmFunction[]): Uint8Array<Array
     sized([...counted(locals.map((type) => [1, TYPES[type]])), ...body, 0x0b]),
   );
   return Uint8Array.from([
-    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    ...HEADER,
     ...section(1, counted(types)),
     ...section(2, counted([[...named("env"), ...named("memory"), 2, 0, 1]])),
     ...section(3, counted(functions.map((_, i) => unsigned(i)))),

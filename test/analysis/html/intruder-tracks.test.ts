@@ -29,11 +29,11 @@ test("an intruder is one track while it climbs; one that resembles no earlier ve
 });
 
 test("matrices are kept apart, a vector goes on in one place only, and a pause ends a track", () => {
-  const intruder = (rank: number, before: number | null) => ({
+  const intruder = (rank: number, before: number | null, same = 0.9) => ({
     rank,
     sigma: 1,
     max_cos: 0.1,
-    same_as_before: before === null ? null : 0.9,
+    same_as_before: before === null ? null : same,
     rank_before: before,
   });
   const step = (at: number, matrices: Record<string, ReturnType<typeof intruder>[]>) => ({
@@ -55,6 +55,8 @@ test("matrices are kept apart, a vector goes on in one place only, and a pause e
       ["a", [3]],
     ],
   );
+  const turned = tracksOf([step(1, { a: [intruder(1, null)] }), step(2, { a: [intruder(1, 1, 0.49)] })]);
+  assert.equal(turned.length, 2);
   const paused = tracksOf([step(1, { a: [intruder(1, null)] }), step(2, {}), step(3, { a: [intruder(1, 1)] })]);
   assert.deepEqual(
     paused.map(({ points }) => points.map((point) => point.step)),

@@ -86,9 +86,17 @@ describe("page of an analysis", () => {
     const below = (one: AnalysisReport) =>
       one.matrices.flatMap(({ max_cos }) => max_cos.slice(0, 10)).filter((value) => value < 0.9).length;
     assert.deepEqual(at("0.9"), [below(report), below(other)]);
-    const all = lines(figures.find(({ id }) => id === "k-sweep")!.data![0]!.text).at(-1);
-    const under = report.matrices.flatMap(({ max_cos }) => max_cos).filter((value) => value < 0.5).length;
-    assert.equal(all?.[1], String(under));
+    const loose = { ...report, matrices: report.matrices.map((matrix) => ({ ...matrix, epsilon: 0.9 })) };
+    const overK = lines(modelFigures(loose).find(({ id }) => id === "k-sweep")!.data![0]!.text);
+    for (const [k, part] of [
+      ["100", 1],
+      ["50", 0.5],
+    ] as const) {
+      const looked = report.matrices.flatMap(({ max_cos }) => max_cos.slice(0, part * max_cos.length));
+      const under = looked.filter((value) => value < 0.9).length;
+      assert.ok(under > below(report), "the ten first of each are not all");
+      assert.equal(overK.find(([first]) => first === k)?.[1], String(under));
+    }
     const ranks = lines(figures.find(({ id }) => id === "effective-rank-by-method")!.data![0]!.text);
     const mean = (report.matrices[0]!.effective_rank_delta + report.matrices[1]!.effective_rank_delta) / 2;
     assert.ok(Math.abs(Number(ranks[1]![1]) - mean) < 1e-12);
