@@ -104,3 +104,15 @@ export { analysisCallback, type AnalysisCallbackOptions } from "./analysis/callb
 
 // Files of PyTorch, without running them
 export { openLoralib, openTorch } from "./formats/torch-pickle/index.ts";
+
+// Tasks one after the other
+export { runSequence, type SequenceOptions, type SequenceResult } from "./experiments/continual/sequence.ts";
+export { type GeneratedTask, TASKS } from "./experiments/tasks/index.ts";
+
+// Decompositions of dense matrices, and of B A
+export type { Matrix } from "./linear-algebra/matrix.ts";
+export { singularValues, type Svd, svd, truncatedSvd, type TruncatedOptions } from "./linear-algebra/svd.ts";
+export { factoredSvd } from "./linear-algebra/factored-svd.ts";
+export { innerProducts, multiply, multiplyTransposed } from "./linear-algebra/product.ts";
+export { type DecomposerOptions, type DecomposerProgress, openDecomposer } from "./analysis/open-decomposer.ts";
+export type { DecomposeOptions, Decomposer } from "./analysis/decomposer.ts";

@@ -67,34 +67,32 @@ export async function analyze(
     ...(signal === undefined ? {} : { signal }),
   });
   try {
-    const skipped = [...opened.skipped];
     const partial =
       options.partialPath === undefined
         ? undefined
         : await openPartialReport(options.partialPath, keyOf(opened, settings));
     const total = opened.pairs.length;
-    const found: (MatrixReport | undefined)[] = [];
-    let done = 0;
-    const measure = async (at: number) => {
-      const pair = opened.pairs[at]!;
+    const found: (MatrixReport | undefined)[] = opened.pairs.map(({ name }) => partial?.known(name));
+    const unchanged: ({ readonly name: string; readonly reason: string } | undefined)[] = [];
+    const rest = opened.pairs.flatMap((pair, at) => (found[at] === undefined ? [{ pair, at }] : []));
+    let done = total - rest.length;
+    const measure = async (index: number) => {
+      const { pair, at } = rest[index]!;
       signal?.throwIfAborted();
-      const known = partial?.known(pair.name);
-      if (known !== undefined) found[at] = known;
+      const loaded = await pair.load();
+      if (loaded.unchanged !== undefined) unchanged[at] = { name: pair.name, reason: loaded.unchanged };
       else {
-        const loaded = await pair.load();
-        if (loaded.unchanged !== undefined) skipped.push({ name: pair.name, reason: loaded.unchanged });
-        else {
-          const r = "kind" in loaded.delta ? loaded.delta.B.length : opened.tuned.r;
-          const { report } = await measurePair(pair, loaded, decomposer, settings, r);
-          found[at] = rounded(report);
-          await partial?.add(found[at]);
-        }
+        const r = "kind" in loaded.delta ? loaded.delta.B.length : opened.tuned.r;
+        const { report } = await measurePair(pair, loaded, decomposer, settings, r);
+        const made = rounded(report);
+        found[at] = made;
+        await partial?.add(made);
       }
       onProgress?.({ phase: "matrices", done: ++done, total, name: pair.name });
     };
     onProgress?.({ phase: "matrices", done, total });
     const isLarge = opened.pairs.some(({ shape: [rows, columns] }) => rows * columns > LARGE_ELEMENTS);
-    await inTurns(total, isLarge ? 1 : 2, measure);
+    await inTurns(rest.length, isLarge ? 1 : 2, measure);
     const matrices = found.filter((report) => report !== undefined);
     const checkpoints =
       options.checkpoints === undefined
@@ -109,7 +107,7 @@ export async function analyze(
       total_intruders: opened.base === null ? null : matrices.reduce((sum, { intruders }) => sum + intruders, 0),
       warnings: [...opened.warnings, ...warningsOf(matrices, opened, checkpoints)],
       matrices,
-      skipped,
+      skipped: [...opened.skipped, ...unchanged.filter((each) => each !== undefined)],
       ...(checkpoints === undefined ? {} : { checkpoints }),
     };
   } finally {

@@ -55,12 +55,9 @@ export class DecompositionCache {
     this.#openedMs = openedMs;
   }
 
-  /** Of the numbers and the shape. */
+  /** Of the numbers and the shape; with these, the number of bytes says the type. */
   keyOf({ rows, columns, data }: Matrix): string {
-    return createHash("sha256")
-      .update(`${VERSION} ${data.BYTES_PER_ELEMENT} ${rows} ${columns}\n`)
-      .update(bytesOf(data))
-      .digest("hex");
+    return createHash("sha256").update(`${VERSION} ${rows} ${columns}\n`).update(bytesOf(data)).digest("hex");
   }
 
   /** What is kept of this, or of more. */
@@ -139,8 +136,8 @@ export class DecompositionCache {
 function readEntry(path: string, rows: number, columns: number): Svd | undefined {
   let bytes: Uint8Array<ArrayBuffer>;
   try {
-    // Not from the pool of small buffers: the numbers are a view of it.
-    bytes = Uint8Array.from(readFileSync(path));
+    // A copy, since small files lie anywhere in a common buffer, and numbers cannot.
+    bytes = new Uint8Array(readFileSync(path));
   } catch {
     return undefined;
   }

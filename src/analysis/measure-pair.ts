@@ -108,10 +108,15 @@ export async function measurePair(
       norm_base: frobenius(base),
       amplification: amplification(base, delta, r, seed, before),
       similarity_top: corner(similar, CORNER),
-      similarity_corner: corner(similar, LARGER_CORNER),
-      similarity: pooled(similar, GRID),
+      similarity_corner: coarse(corner(similar, LARGER_CORNER)),
+      similarity: coarse(pooled(similar, GRID)),
     },
   };
+}
+
+/** To three decimals: for pictures, of which they are the largest part. */
+function coarse(grid: readonly (readonly number[])[]): number[][] {
+  return grid.map((row) => row.map((value) => Math.round(1000 * value) / 1000));
 }
 
 /** All values of ΔW, and the first vectors at least. */

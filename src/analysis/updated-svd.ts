@@ -10,6 +10,7 @@
  * Of exactly equal values it may find fewer than there are; matrices of measured numbers have none.
  */
 import { type Columns, dot, norm, qr, subtract } from "../linear-algebra/columns.ts";
+import { innerProducts, rowVectors } from "../linear-algebra/product.ts";
 import { type Svd, svd } from "../linear-algebra/svd.ts";
 import { Random } from "../random.ts";
 
@@ -64,7 +65,8 @@ export function updatedSvd(
 
 /** Each vector as its products with `basis`, then those with an orthonormal basis of what is left of all of them. */
 function coordinates(basis: Columns, vectors: Columns): Columns {
-  const inside = vectors.map((vector) => Float64Array.from(basis, (direction) => dot(direction, vector)));
+  const isEmpty = basis.length === 0 || vectors.length === 0;
+  const inside = isEmpty ? vectors.map(() => new Float64Array()) : rowVectors(innerProducts(vectors, basis));
   const outside = vectors.map((vector, i) => {
     const rest = Float64Array.from(vector);
     for (const [j, direction] of basis.entries()) subtract(rest, direction, inside[i]![j]!);

@@ -1,6 +1,7 @@
 /**
  * Every key that a configuration may have: the argument names of LLaMA-Factory and of transformers' `TrainingArguments`,
- * and a few of our own (device, threads, offline, over_length, shuffle, optimizer_memory_budget, export_dtype). Types, messages, `training_args.yaml`
+ * and a few of our own (device, threads, offline, over_length, shuffle, optimizer_memory_budget, export_dtype; stage: cls with labels, num_labels,
+ * text_column_names, label_column_name). Types, messages, `training_args.yaml`
  * and docs/configuration.md come from here.
  */
 import type { Key, Status } from "./key.ts";

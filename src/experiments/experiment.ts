@@ -71,7 +71,7 @@ export interface Experiment {
   readonly about: string;
   /** Paper and section. */
   readonly source: string;
-  /** Of the full form, with three seeds, on two quiet cores. */
+  /** Of the full form, with three seeds, on two cores that have nothing else to do, about. */
   readonly minutes: number;
   /** What was chosen and how, in sentences for the report: task, data, steps, learning rates. */
   readonly setting: readonly string[];

@@ -10,8 +10,6 @@ import { type Svd, svd } from "./svd.ts";
 
 /** One-sided Jacobi keeps every digit, and takes 10 r³ a few times over. */
 const MOST_JACOBI = 48;
-/** Of the largest value: smaller ones are rounding. */
-const VANISHING = 1e-14;
 
 /**
  * @param B [m, r]
@@ -33,8 +31,7 @@ export function outerProductsSvd(B: Columns, A: Columns, scaling = 1): Svd {
   const left = qr(B);
   const right = qr(A);
   const core = coreSvd(left.R, right.R, scaling);
-  const floor = VANISHING * (core.values[0] ?? 0);
-  const values = core.values.slice(0, count).map((value) => (value > floor ? value : 0));
+  const values = core.values.slice(0, count);
   const wanted = (vectors: Columns): Columns =>
     Array.from(values, (value, i) => (value === 0 ? new Float64Array(B.length) : vectors[i]!));
   return {

@@ -4,8 +4,9 @@
  * {@link svd} goes through the eigenvalues of the smaller of W Wᵀ and Wᵀ W, in float64: n² m operations with n the smaller and m the
  * larger side, 4/3 n³ for the values, and at most 10/3 n³ + 2 n² m for all vectors. Squaring loses digits: a value σ has an error of
  * 1e-15 σ₁² / σ. So what is below 1/4096 of σ₁ is taken again: W times the vectors that are left, without what the larger ones say,
- * is decomposed by itself, as often as it takes. Values are right to about 1e-14 σ₁, like those of LAPACK, and to 1e-8 of themselves
- * where they are above 1e-6 σ₁; what is below rounding is 0. A matrix with small values costs twice as much.
+ * is decomposed by itself, as often as it takes. Values are right to about 1e-14 σ₁, like those of LAPACK (alone, without vectors, to
+ * 1e-11 σ₁), and to 1e-8 of themselves where they are above 1e-6 σ₁; what is below rounding is 0. A matrix with many small values
+ * takes twice as long.
  *
  * {@link truncatedSvd} and {@link randomizedSvd} take 4 (iterations + 1) rank · rows · columns: subspace iteration from a random start
  * (Halko, Martinsson and Tropp 2011, algorithm 4.4).

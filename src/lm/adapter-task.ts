@@ -6,7 +6,7 @@ import { readJsonObject } from "../formats/peft/json-object.ts";
 import type { TextModel } from "../models/text-model.ts";
 
 /**
- * An adapter that tells classes has a head that a model without classes has no place for.
+ * An adapter that tells classes has a head that a model of the next token has no place for.
  * @throws ConfigError if it does, and the model has none; FormatError if the adapter's settings cannot be read
  */
 export async function checkAdapterTask(dir: string, { task }: Pick<TextModel, "task">): Promise<void> {

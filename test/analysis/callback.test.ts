@@ -35,7 +35,7 @@ const OTHERS = [
   [31, 3, 17, 5, 5, 2, 1, 1],
 ];
 /** Square, wide and tall ones, of both models. */
-const TARGETS = ["q_proj", "up_proj", "down_proj", "c_attn", "c_proj"];
+const TARGETS = ".*\\.(q_proj|up_proj|down_proj|c_attn|c_proj)";
 const ARGS = { maxSteps: 6, perDeviceTrainBatchSize: 2, learningRate: 0.05, loggingSteps: 2, seed: 3 } as const;
 
 /** In this thread, without a cache. */

@@ -31,6 +31,9 @@ async function using<T>(
   }
 }
 
+/** Threads that keep the process alive. */
+const busyThreads = (): number => process.getActiveResourcesInfo().filter((kind) => kind === "MessagePort").length;
+
 /** To the last bit. */
 function same(got: Svd, want: Svd): void {
   assert.deepEqual(got.values, want.values);
@@ -83,13 +86,16 @@ describe("openDecomposer", () => {
   it("ends what waits and what runs when its signal says so", async () => {
     const controller = new AbortController();
     const reason = new Error("enough");
+    const before = busyThreads();
     const decomposer = await openDecomposer({ threads: 1, cacheDir: false, signal: controller.signal });
     const asked = [0, 1, 2].map((seed) => decomposer.svd(random(700, 600, seed)));
     const ends = Promise.all(asked.map((one) => assert.rejects(one, reason)));
+    assert.equal(busyThreads(), before + 1);
     controller.abort(reason);
     await ends;
     await assert.rejects(decomposer.singularValues(random(2, 2, 0)), reason);
     await decomposer.dispose();
+    assert.equal(busyThreads(), before);
     await assert.rejects(openDecomposer({ signal: controller.signal }), reason);
   });
 

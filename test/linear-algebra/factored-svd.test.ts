@@ -83,6 +83,10 @@ describe("factoredSvd", () => {
     for (let j = 0; j < 9; j++) A.data[27 + j] = Math.fround(A.data[j]! + A.data[9 + j]!);
     const B = random(12, 4, 7);
     for (let i = 0; i < 12; i++) B.data[4 * i + 3] = 0;
+    // And a sum that is exact, of a B of full rank: what is left is rounding.
+    const exact = Float64Array.from(A.data);
+    for (let j = 0; j < 9; j++) exact[27 + j] = exact[j]! + exact[9 + j]!;
+    assert.equal(factoredSvd(random(12, 4, 7), { rows: 4, columns: 9, data: exact }).values[3], 0);
     const found = factoredSvd(B, A);
     assert.equal(found.values[3], 0);
     assert.ok(found.values[2]! > 0.1);

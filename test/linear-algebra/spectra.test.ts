@@ -160,3 +160,29 @@ it("takes a few small values again, with and without their vectors", () => {
     for (const found of [singularValues(smaller), svd(smaller).values]) sameValues(found, less);
   }
 });
+
+it("approximates values that fall slowly, and better than without its iterations and its oversampling", () => {
+  // σᵢ = 1 / i, between reflections of both sides.
+  const [m, n, k] = [170, 150, 8];
+  const [u, v] = [congruential(m, 8), congruential(n, 9)];
+  const reflected = (x: Float64Array, i: number, j: number) => (i === j ? 1 : 0) - (2 / dot(x, x)) * x[i]! * x[j]!;
+  const data = new Float64Array(m * n);
+  for (let i = 0; i < m; i++) {
+    for (let j = 0; j < n; j++) {
+      for (let l = 0; l < n; l++) data[i * n + j]! += (reflected(u, i, l) * reflected(v, l, j)) / (l + 1);
+    }
+  }
+  const matrix: Matrix = { rows: m, columns: n, data };
+  const exact = svd(matrix, k);
+  const error = (options?: Parameters<typeof truncatedSvd>[2]): number => {
+    const { values, left, right } = truncatedSvd(matrix, k, options);
+    assert.deepEqual([values.length, left.length, right.length], [k, k, k]);
+    return Math.max(...values.map((value, i) => Math.abs(value - exact.values[i]!) / exact.values[i]!));
+  };
+  assert.ok(Math.abs(exact.values[k - 1]! - 1 / k) < 1e-13);
+  assert.ok(error() < 1e-4, `${error()}`);
+  assert.ok(error({ iterations: 0 }) > 1e-2, `${error({ iterations: 0 })}`);
+  assert.ok(error({ oversampling: 0 }) > 1e-3, `${error({ oversampling: 0 })}`);
+  const first = projections(truncatedSvd(matrix, k).left.slice(0, 3));
+  for (const [i, value] of projections(exact.left.slice(0, 3)).entries()) assert.ok(Math.abs(first[i]! - value) < 1e-4);
+});

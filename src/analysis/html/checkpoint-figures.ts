@@ -19,6 +19,7 @@ export function checkpointFigures(checkpoints: readonly CheckpointReport[]): Pag
     label: string,
     of: (one: CheckpointReport) => number,
     explanation: string,
+    source = PAPER,
   ): PageFigure => ({
     id,
     title,
@@ -28,7 +29,7 @@ export function checkpointFigures(checkpoints: readonly CheckpointReport[]): Pag
       y: { label, from: 0, integer: checkpoints.every((one) => Number.isInteger(of(one))) },
     }),
     explanation,
-    source: PAPER,
+    source,
     data: [
       {
         name: `${id}.csv`,
@@ -60,7 +61,8 @@ export function checkpointFigures(checkpoints: readonly CheckpointReport[]): Pag
       "Effective rank while training went on",
       "effective rank of ΔW, mean",
       (one) => one.effective_rank_delta,
-      "How many directions the update uses at each checkpoint.",
+      "How many directions the update uses at each checkpoint: exp of the entropy of its singular values.",
+      "Roy and Vetterli 2007",
     ),
     ...(drawn.length === 0 ? [] : trackFigures(tracks, drawn)),
   ];
@@ -77,20 +79,21 @@ function trackFigures(all: readonly NamedTrack[], drawn: readonly NamedTrack[]):
     all.length > drawn.length
       ? `${drawn.length} of ${all.length}: those that were there longest`
       : "each line is one vector";
-  const rows = all.flatMap(({ matrix, points }, i) =>
-    points.map((point) => [i + 1, matrix, point.step, point.rank, point.sigma, point.sameAsBefore]),
-  );
-  const text = csv(["track", "matrix", "step", "rank", "sigma", "same_as_before"], rows);
+  const numbers = { sigma: "sigma", rank: "rank", rotation: "sameAsBefore" } as const;
   return intruderTrackCharts(drawn, { title: "Strength of intruders", subtitle, height: CHART_HEIGHT }).map(
     (svg, i) => {
       const chart = TRACK_CHARTS[i]!;
+      const id = `intruder-tracks-${chart}`;
+      const rows = all.flatMap(({ matrix, points }, track) =>
+        points.map((point) => [track + 1, matrix, point.step, point[numbers[chart]]]),
+      );
       return {
-        id: `intruder-tracks-${chart}`,
+        id,
         title: `Intruders from checkpoint to checkpoint: ${chart}`,
         svg,
         explanation: TRACK_TEXTS[chart],
         source: PAPER,
-        data: i === 0 ? [{ name: "intruder-tracks.csv", label: "CSV", text }] : [],
+        data: [{ name: `${id}.csv`, label: "CSV", text: csv(["track", "matrix", "step", chart], rows) }],
       };
     },
   );

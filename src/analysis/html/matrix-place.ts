@@ -24,7 +24,7 @@ export function placesOf(names: readonly string[]): Place[] {
 
 /** The name without what all names share: shorter, and still telling them apart. */
 export function shortName({ layer, kind }: Place): string {
-  return layer === undefined ? kind : `${layer}: ${kind}`;
+  return layer === undefined ? kind : `layer ${layer}: ${kind}`;
 }
 
 /** For file names and addresses: letters, digits, hyphens and underscores, and different for every index. */

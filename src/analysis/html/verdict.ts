@@ -39,7 +39,7 @@ export function verdictOf(report: AnalysisReport): Verdict {
       level: "good",
       headline: `No intruder dimensions in ${count(matrices.length, "matrix", "matrices")}`,
       paragraphs: [
-        `Each of the ${k} strongest directions of every changed matrix is one that the base model already had ` +
+        `Each of the ${k} strongest directions of every changed matrix resembles one that the base model already had ` +
           `(cosine of at least ${epsilon}). Fine-tuning moved within what the model knew; full fine-tuning usually looks like this.`,
         "It is no promise that nothing was forgotten: only a loss on text like that of the pretraining can say that.",
       ],
@@ -73,7 +73,7 @@ export function verdictOf(report: AnalysisReport): Verdict {
 /** Of an adapter alone. */
 function verdictOfUpdate({ matrices, tuned }: AnalysisReport): Verdict {
   const mean = matrices.reduce((sum, one) => sum + one.effective_rank_delta, 0) / matrices.length;
-  const of = tuned.r === undefined ? "" : ` of r = ${tuned.r}`;
+  const of = tuned.r === undefined || mean > tuned.r ? "" : ` of r = ${tuned.r}`;
   return {
     level: "warning",
     headline: `${count(matrices.length, "update", "updates")} without a base: nothing can be said about intruders`,

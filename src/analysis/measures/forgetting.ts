@@ -123,7 +123,7 @@ export async function targetLoss(
       where: "forgetting",
       what: "the loss of texts is that of a model that predicts next tokens",
       got: `a model for ${kind}`,
-      hint: "an encoder with a masked head has a pseudo-loss",
+      hint: "an encoder with a masked head has a pseudo-loss: `pseudoLoss`",
     });
   }
   const result = await evaluateRows({ language, adapters }, rows, batchSize, padId, signal);

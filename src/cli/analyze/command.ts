@@ -121,7 +121,7 @@ function progressView(): { show: (progress: AnalyzeProgress) => void; end: () =>
       if (now !== phase) {
         end();
         phase = now;
-        bar = new Progress({ label: LABELS[now], total, unit: "matrices" });
+        bar = new Progress({ label: LABELS[now], total, initial: done, unit: "matrices" });
       }
       bar?.update(done);
       isDone = done === total;

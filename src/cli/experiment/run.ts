@@ -37,8 +37,8 @@ const ALL = "all";
 
 /** A line for each experiment. */
 export function experimentList(experiments: readonly Experiment[] = EXPERIMENTS): string {
-  const rows = experiments.map(({ name, about, source, minutes }) => [name, `${minutes} min`, about, source]);
-  return table(rows, { header: ["name", "time", "question", "from"], align: ["left", "right", "left", "left"] });
+  const rows = experiments.map(({ name, about, minutes }) => [name, `${minutes} min`, about]);
+  return table(rows, { header: ["name", "time", "question"], align: ["left", "right", "left"] });
 }
 
 /**

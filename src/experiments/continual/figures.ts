@@ -110,14 +110,16 @@ function overTasks(
   },
 ): ExperimentFigure {
   const x = [0, ...tasks.map((_, i) => i + 1)];
+  const order = tasks.map((task, i) => `${i + 1} ${task}`).join(", ");
   return {
     ...texts,
+    caption: `${texts.caption} Tasks: ${order}. Bars: standard deviation over seeds.`,
     svg: sweepSvg(
       methods.map((one) => ({ name: one.label, x, y: meanOverRuns(one, of), spread: deviationOverRuns(one, of) })),
       {
         title: texts.title,
         subtitle,
-        x: { label: "tasks learned", ticks: x, format: (i) => (i === 0 ? "base" : `${i} ${tasks[i - 1]!}`) },
+        x: { label: "tasks learned", ticks: x, format: (i) => (i === 0 ? "base" : String(i)) },
         y,
       },
     ),

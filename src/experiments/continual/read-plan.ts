@@ -50,7 +50,7 @@ export function parseSequence(text: string, path: string): SequenceFile {
   const methods = reader.methods(of("methods").value, of("methods").where);
   const model = reader.text(of("model").value, of("model").where);
   const pretrainingTexts = reader.text(of("pretraining_texts").value, of("pretraining_texts").where);
-  const maxLength = of("max_length").value == null ? undefined : number("max_length", 0);
+  const maxLength = isAbsent(of("max_length").value) ? undefined : number("max_length", 0);
   const pictured = reader.names(of("pictured_layers").value, `${of("pictured_layers").where} pictured_layers`);
   const plan = {
     methods,
@@ -102,35 +102,35 @@ class Reader {
   }
 
   number(value: unknown, where: string, { fallback, isInteger = false }: { fallback?: number; isInteger?: boolean }) {
-    if (value == null && fallback !== undefined) return fallback;
+    if (isAbsent(value) && fallback !== undefined) return fallback;
     if (typeof value === "number" && value > 0 && Number.isFinite(value) && (!isInteger || Number.isInteger(value))) {
       return value;
     }
     this.problems.push({
       where,
-      what: value == null ? "is missing" : "has a wrong value",
-      ...(value == null ? {} : { got: shown(value) }),
+      what: isAbsent(value) ? "is missing" : "has a wrong value",
+      ...(isAbsent(value) ? {} : { got: shown(value) }),
       expected: isInteger ? "a whole number from 1 on" : "a number above 0",
     });
     return 1;
   }
 
   text(value: unknown, where: string): string | undefined {
-    if (value == null) return undefined;
+    if (isAbsent(value)) return undefined;
     if (typeof value === "string" && value !== "") return value;
     this.problems.push({ where, what: "has a wrong value", got: shown(value), expected: "a path" });
     return undefined;
   }
 
   names(value: unknown, where: string): readonly string[] | undefined {
-    if (value == null) return undefined;
+    if (isAbsent(value)) return undefined;
     if (Array.isArray(value) && value.length > 0 && value.every((one) => typeof one === "string")) return value;
     this.problems.push({ where, what: "has a wrong value", got: shown(value), expected: "a list of names" });
     return undefined;
   }
 
   seeds(value: unknown, where: string): readonly number[] {
-    if (value == null) return [0, 1, 2];
+    if (isAbsent(value)) return [0, 1, 2];
     const isSeed = (one: unknown) => typeof one === "number" && Number.isSafeInteger(one) && one >= 0;
     if (Array.isArray(value) && value.length > 0 && value.every(isSeed)) return value as number[];
     this.problems.push({
@@ -146,8 +146,13 @@ class Reader {
     if (value === "generated" || value === "olora-cl") return value;
     const expected = "generated, olora-cl, or a list of tasks";
     if (!Array.isArray(value) || value.length === 0) {
-      const what = value == null ? "is missing" : "has a wrong value";
-      this.problems.push({ where: `${where} tasks`, what, expected, ...(value == null ? {} : { got: shown(value) }) });
+      const what = isAbsent(value) ? "is missing" : "has a wrong value";
+      this.problems.push({
+        where: `${where} tasks`,
+        what,
+        expected,
+        ...(isAbsent(value) ? {} : { got: shown(value) }),
+      });
       return "generated";
     }
     return value.flatMap((one, i) => this.#task(one, `${this.#path} tasks[${i}]`) ?? []);
@@ -159,20 +164,21 @@ class Reader {
     const required = ["name", "train", "text"].flatMap((key) => {
       const found = fields[key];
       if (typeof found === "string" && found !== "") return [found];
-      this.problems.push({ where: `${where}.${key}`, what: found == null ? "is missing" : "is no text" });
+      this.problems.push({ where: `${where}.${key}`, what: isAbsent(found) ? "is missing" : "is no text" });
       return [];
     });
     const optional = (key: string) => {
       const found = fields[key];
-      if (found == null) return undefined;
+      if (isAbsent(found)) return undefined;
       if (typeof found === "string" && found !== "") return found;
       this.problems.push({ where: `${where}.${key}`, what: "is no text", got: shown(found) });
       return undefined;
     };
     const [test, pair, label] = ["test", "text_pair", "label"].map(optional);
     const labels = this.names(fields["labels"], `${where}.labels`);
-    const testShare =
-      fields["test_share"] == null ? undefined : this.number(fields["test_share"], `${where}.test_share`, {});
+    const testShare = isAbsent(fields["test_share"])
+      ? undefined
+      : this.number(fields["test_share"], `${where}.test_share`, {});
     if (testShare !== undefined && testShare >= 1) {
       this.problems.push({ where: `${where}.test_share`, what: "leaves nothing to train on", got: testShare });
     }
@@ -192,7 +198,7 @@ class Reader {
 
   methods(value: unknown, where: string): readonly ContinualMethod[] {
     if (!Array.isArray(value) || value.length === 0) {
-      const what = value == null ? "is missing" : "has a wrong value";
+      const what = isAbsent(value) ? "is missing" : "has a wrong value";
       this.problems.push({ where: `${where} methods`, what, expected: "a list of methods" });
       return [];
     }
@@ -244,6 +250,11 @@ class Reader {
     for (const name of Object.keys(value)) this.expectKnown(name, known, where);
     return value as Fields;
   }
+}
+
+/** Not given, or given as nothing. */
+function isAbsent(value: unknown): value is undefined | null {
+  return value === undefined || value === null;
 }
 
 function shown(value: unknown): string {

@@ -67,7 +67,8 @@ export async function writeStage(
   await mkdir(folder, { recursive: true });
   if (name !== null) await writeSafetensors(join(folder, name), tensors);
   await replaceFile(join(folder, FILE), `${JSON.stringify(file)}\n`);
-  if (before?.tensors != null && before.tensors !== name) await rm(join(folder, before.tensors), { force: true });
+  const old = before?.tensors ?? name;
+  if (old !== null && old !== name) await rm(join(folder, old), { force: true });
 }
 
 /**

@@ -21,7 +21,7 @@ export const AMPLIFICATION: Experiment = {
   title: "What ΔW amplifies",
   about: "Does LoRA amplify directions that the weights have but do not emphasise, and more so at low rank?",
   source: `${LORA_PAPER}, §7.3, table 7`,
-  minutes: 3,
+  minutes: 2,
   setting: [
     ...SETTING,
     "‖ΔW‖_F / ‖Uᵀ W₀ V‖_F with the r first singular vectors U, V of ΔW, on q_proj: mean over the four layers. Beside it ‖Uᵀ W₀ V‖_F with the vectors of W₀ and of a random matrix.",

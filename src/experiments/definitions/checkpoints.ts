@@ -22,7 +22,7 @@ export const CHECKPOINTS: Experiment = {
   title: "Intruders during training",
   about: "Do intruder dimensions grow in σ, climb in rank and turn while training goes on?",
   source: `${ILLUSION}, fig. 5`,
-  minutes: 3,
+  minutes: 2,
   setting: [
     ...SETTING,
     `Here r = 8 with α · η = ${TIMES * PRODUCT}, twice that of the other experiments, since with theirs there are hardly any intruders to follow at r = 8. Weights after ${STEPS.join(", ")} steps.`,

@@ -38,7 +38,7 @@ export const DATA_SIZE: Experiment = {
   title: "Intruders over the amount of data",
   about: "Do more training data give more intruders?",
   source: `${ILLUSION}, §4`,
-  minutes: 9,
+  minutes: 6,
   setting: [
     ...SETTING,
     `Here ${SIZES.join(", ")} training texts, five passes each: more data are more steps, too. r = 8 with α · η = ${HIGH.times * PRODUCT}, twice that of the other experiments, where it has hardly any intruders; r = 1 with ${PRODUCT}.`,

@@ -73,7 +73,7 @@ export const INTRUDERS: Experiment = {
   title: "Intruder dimensions of LoRA and of full fine-tuning",
   about: "Does LoRA put new high-ranking singular vectors into the weights, and full fine-tuning not?",
   source: `${ILLUSION}, §3 and §4, appendices H to M`,
-  minutes: 12,
+  minutes: 8,
   setting: SETTING,
   jobs: (scale) => withSpectra(scale, rankRuns(scale)),
   conclude,
@@ -96,11 +96,11 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
   const claim = (...parts: Parameters<typeof claimOf>) => claims.push(claimOf(...parts));
   claim(
     {
-      claim: "LoRA (r = 8) reaches the accuracy of full fine-tuning",
+      claim: `LoRA (r = 8) reaches the accuracy of full fine-tuning, less ${100 * LIKE_ACCURACY} points at most`,
       source: `${ILLUSION}, table 2`,
       published: "MNLI: full 87.5 %, r = 8 87.0 %",
     },
-    isSame(right(ofRank(8)), right(ofFull), LIKE_ACCURACY),
+    isAbove(right(ofRank(8)), right(ofFull), { digits: 3, least: -LIKE_ACCURACY }),
     `full ${percentOf(right(ofFull))}, r = 8 ${percentOf(right(ofRank(8)))}`,
   );
   claim(
@@ -349,6 +349,7 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
     ],
     notes: [
       "Intruders are counted on the left side, as in the authors' code. For gate and up (384 × 128) the base's left vectors do not span the space; the column `side that spans` counts those on the right.",
+      "The runs do not move equally far, see ‖ΔW‖/‖W₀‖: at one learning rate after the other, `learning-rate` shows that full fine-tuning has intruders, too, once it moves as far.",
       "At width 128 a random vector has a largest |cosine| of about 0.25: counts below that ε mean nothing.",
     ],
   };

@@ -49,7 +49,7 @@ export const LEARNING_RATE: Experiment = {
   about:
     "Do more intruders come with a higher learning rate, and do they go with forgetting rather than with accuracy?",
   source: `${ILLUSION}, §4 and §5`,
-  minutes: 7,
+  minutes: 6,
   setting: [
     ...SETTING,
     `Here η at r = 8 is ${LORA_TIMES.map((times) => (PRODUCT * times) / 16).join(", ")}, and that of full fine-tuning ${FULL_TIMES.map((times) => FULL_RATE * times).join(", ")}.`,

@@ -27,7 +27,7 @@ export const SUBSPACE: Experiment = {
   title: "Subspaces of LoRA: ranks and seeds",
   about: "Do adapters of different ranks, or seeds, learn the same directions?",
   source: `${LORA_PAPER}, §7.2 and appendix H`,
-  minutes: 3,
+  minutes: 2,
   setting: [
     ...SETTING,
     "φ(i, j) = ‖Uᵢᵀ Uⱼ‖² / min(i, j) of the first right-singular directions: of A, as published; and of ΔW = BA, which no direction enters that A started with and B does not use.",

@@ -72,16 +72,22 @@ export function commandOf({ experiment, scale }: Pick<Report, "experiment" | "sc
 /** The table "published direction / found / holds?". */
 export function claimsMarkdown({ claims }: Pick<Conclusion, "claims">): string {
   const head = "| claim | published | found | holds? |\n| --- | --- | --- | --- |\n";
-  const cell = (text: string) => text.replaceAll("|", "\\|").replaceAll("\n", " ");
   return (
     head +
     claims
       .map(({ claim, source, published, found, holds }) =>
-        ["", `${cell(claim)} (${cell(source)})`, cell(published), cell(found), `**${holds}**`, ""].join(" | ").trim(),
+        ["", escaped(`${claim} (${source})`), escaped(published), escaped(found), `**${holds}**`, ""]
+          .join(" | ")
+          .trim(),
       )
       .join("\n") +
     "\n"
   );
+}
+
+/** For a cell of a table. */
+function escaped(text: string): string {
+  return text.replaceAll("|", "\\|").replaceAll("\n", " ");
 }
 
 export function reportMarkdown(report: Report): string {
@@ -107,7 +113,7 @@ export function reportMarkdown(report: Report): string {
 }
 
 function tableMarkdown({ columns, rows }: ExperimentTable): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  const line = (cells: readonly string[]) => `| ${cells.map(escaped).join(" | ")} |`;
   return [line(columns), line(columns.map(() => "---")), ...rows.map((row) => line(row.map(cellText)))].join("\n");
 }
 

@@ -11,6 +11,7 @@ import { job, type JobKind } from "../experiment.ts";
 import { bundledIdentity } from "../rig/bundled.ts";
 import { HEAD, readTuned } from "../rig/weights-file.ts";
 import { openWorkbench, type Workbench } from "../rig/workbench.ts";
+import type { Example } from "../tasks/index.ts";
 import { baseSvds, eachMatrix } from "./spectra.ts";
 import { taskNamed, testTexts, TRAIN, type TrainSettings } from "./train.ts";
 
@@ -64,7 +65,7 @@ export const INTERVENE: JobKind<InterveneSettings, InterveneResult> = {
       for (const { name, tuned } of matrices) await write(bench, name, tuned);
       const texts = testTexts(of.task);
       const measured: Record<"intruder" | "neighbour", Intervened[]> = { intruder: [], neighbour: [] };
-      const whole = await test(bench, texts);
+      const whole = await test(bench, texts, of.documents);
       let done = 0;
       for (const which of ["intruder", "neighbour"] as const) {
         for (const lambda of lambdas) {
@@ -73,7 +74,7 @@ export const INTERVENE: JobKind<InterveneSettings, InterveneResult> = {
             measured[which].push({ lambda, ...whole });
           } else {
             for (const one of chosen) await write(bench, one.name, scaled(one.tuned, one.after, [one[which]!], lambda));
-            measured[which].push({ lambda, ...(await test(bench, texts)) });
+            measured[which].push({ lambda, ...(await test(bench, texts, of.documents)) });
           }
           context.progress(++done / (2 * lambdas.length));
         }
@@ -113,8 +114,12 @@ async function write({ device }: Workbench, name: string, { rows, columns, data 
   await device.write(name, { dtype: "float32", shape: [rows, columns], data: Float32Array.from(data) });
 }
 
-async function test(bench: Workbench, texts: Parameters<Workbench["test"]>[0]): Promise<Omit<Intervened, "lambda">> {
+async function test(
+  bench: Workbench,
+  texts: readonly Example[],
+  documents: number | undefined,
+): Promise<Omit<Intervened, "lambda">> {
   await bench.changed();
   const { accuracy, loss } = await bench.test(texts);
-  return { accuracy, testLoss: loss, pretrainingLoss: await bench.pretrainingLoss() };
+  return { accuracy, testLoss: loss, pretrainingLoss: await bench.pretrainingLoss(documents) };
 }

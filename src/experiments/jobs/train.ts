@@ -37,6 +37,8 @@ export interface TrainSettings {
   readonly tuning: Tuning;
   /** Steps after which weights and measurements are kept besides those of the end. Default: none. */
   readonly checkpoints?: readonly number[];
+  /** Documents that forgetting is measured on. Default: all. */
+  readonly documents?: number;
 }
 
 export type Tuning =
@@ -95,16 +97,16 @@ export const TRAIN: JobKind<TrainSettings, TrainResult> = {
 };
 
 /** The bundled model as it is. */
-export const BASE: JobKind<Record<string, never>, { readonly pretrainingLoss: number }> = {
+export const BASE: JobKind<Pick<TrainSettings, "documents">, { readonly pretrainingLoss: number }> = {
   name: "base",
   version: 1,
   label: () => "the base as it is",
   seconds: () => 3,
   depends: async () => [await bundledIdentity()],
-  async run(_settings, { threads }) {
+  async run({ documents }, { threads }) {
     const bench = await openWorkbench({ classes: 2, headSeed: 0, threads });
     try {
-      return { pretrainingLoss: await bench.pretrainingLoss() };
+      return { pretrainingLoss: await bench.pretrainingLoss(documents) };
     } finally {
       await bench.dispose();
     }
@@ -198,7 +200,7 @@ async function train(settings: TrainSettings, context: JobContext): Promise<Trai
       accuracy,
       testLoss: loss,
       losses: tenths(losses),
-      pretrainingLoss: await bench.pretrainingLoss(),
+      pretrainingLoss: await bench.pretrainingLoss(settings.documents),
       trained: countElements(tuned.trainable.trained),
       checkpoints: reached,
     };

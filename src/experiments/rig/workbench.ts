@@ -36,8 +36,11 @@ export interface Workbench {
   readonly head: ParameterSpec;
   /** The rows of a task: the hidden state of the last token tells the class. @param seed of their order, another one in each pass */
   rowsOf(examples: readonly Example[], seed?: number): Promise<RowSource>;
-  /** Mean loss on text like that of pretraining, in nats per token, with the weights as they are on the device. */
-  pretrainingLoss(): Promise<number>;
+  /**
+   * Mean loss on text like that of pretraining, in nats per token, with the weights as they are on the device.
+   * @param count documents, the shortest. Default: all 124
+   */
+  pretrainingLoss(count?: number): Promise<number>;
   /** Share of the examples whose class is the most probable one, and the mean loss. @param adapters that are on */
   test(examples: readonly Example[], adapters?: readonly string[]): Promise<TestResult>;
   /** Draws the head of classes anew. */
@@ -100,7 +103,7 @@ class Bench implements Workbench {
   readonly causal: LanguageModel;
   readonly layers: readonly LinearLayer[];
   readonly head: ParameterSpec;
-  #heldOut: Promise<RowSource> | undefined;
+  #heldOut: Promise<readonly Row[]> | undefined;
 
   constructor(device: Device, tokenizer: Tokenizer, model: TextModel, causal: TextModel, head: ParameterSpec) {
     this.device = device;
@@ -115,9 +118,9 @@ class Bench implements Workbench {
     return memoryRows(await encoded(this.tokenizer, examples), { seed });
   }
 
-  async pretrainingLoss(): Promise<number> {
+  async pretrainingLoss(count = Infinity): Promise<number> {
     this.#heldOut ??= heldOut(this.tokenizer, this.causal.model.maxPositions);
-    const source = await this.#heldOut;
+    const source = memoryRows((await this.#heldOut).slice(0, count));
     const result = await evaluateRows({ language: this.causal, adapters: [] }, source, BATCH, this.tokenizer.padId);
     return result!.loss;
   }
@@ -172,9 +175,9 @@ async function encoded(tokenizer: Tokenizer, examples: readonly Example[]): Prom
   }));
 }
 
-async function heldOut(tokenizer: Tokenizer, length: number): Promise<RowSource> {
+async function heldOut(tokenizer: Tokenizer, length: number): Promise<readonly Row[]> {
   const ids = await tokenizer.encodeBatch(await heldOutTexts());
   // Rows of one length need no padding.
   ids.sort((a, b) => a.length - b.length);
-  return memoryRows(ids.map((all) => all.subarray(0, length)).map((inputIds) => ({ inputIds, labels: inputIds })));
+  return ids.map((all) => all.subarray(0, length)).map((inputIds) => ({ inputIds, labels: inputIds }));
 }

@@ -143,9 +143,8 @@ function tableHtml(table: PageTable, state: State): string {
       `<span class="faint" id="${id}-count" role="status">${rows.length} rows</span></div>\n`
     : "";
   return (
-    `<div class="table">\n${search}<div class="scroll" tabindex="0" role="region" aria-label="${escapeXml(caption ?? "Table")}">\n` +
+    `<div class="table">\n${caption === undefined ? "" : `<p class="caption">${inline(caption)}</p>\n`}${search}<div class="scroll" tabindex="0" role="region" aria-label="${escapeXml(caption ?? "Table")}">\n` +
     `<table id="${id}"${sortable ? " data-sortable" : ""}>\n` +
-    (caption === undefined ? "" : `<caption>${inline(caption)}</caption>\n`) +
     `<thead><tr>${head.join("")}</tr></thead>\n<tbody>\n` +
     rows.map((row) => `<tr>${row.map(cellHtml).join("")}</tr>`).join("\n") +
     `\n</tbody>\n</table>\n</div>\n${data === undefined ? "" : `<div class="files">${fileHtml(data, state)}</div>\n`}</div>`

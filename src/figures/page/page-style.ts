@@ -45,7 +45,8 @@ body{margin:0;background:var(--ground);color:var(--text);font:16px/1.5 system-ui
 main,header,footer{max-width:1180px;margin:0 auto;padding:0 16px}
 h1{font-size:1.6rem;line-height:1.25;margin:1.4rem 0 .2rem}
 h2{font-size:1.25rem;margin:2.2rem 0 .6rem}
-h1,h2,h3,p,li,summary,td,figcaption{overflow-wrap:anywhere}
+h1,h2,h3,p,li,summary,figcaption{overflow-wrap:anywhere}
+td{overflow-wrap:break-word}
 p,ul,ol{margin:.5rem 0;max-width:75ch}
 ul,ol{padding-left:1.3rem}
 a{color:var(--link)}
@@ -82,7 +83,7 @@ button{font:inherit;color:inherit;background:none;border:0;padding:0;cursor:poin
 .table{margin:1rem 0}
 .scroll{overflow:auto;max-height:75vh;border:1px solid var(--line);border-radius:8px;background:var(--card)}
 table{border-collapse:separate;border-spacing:0;font-size:.88rem;font-variant-numeric:tabular-nums;min-width:100%}
-caption{caption-side:top;text-align:left;padding:.5rem .7rem;color:var(--faint)}
+.caption{color:var(--faint);font-size:.92rem}
 th,td{padding:.38rem .7rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 th{position:sticky;top:0;background:var(--head);z-index:2;max-width:8.5rem;vertical-align:bottom}
 td.n,th.n{text-align:right}

@@ -13,7 +13,7 @@ test("a place is the layer and what is left of the name", () => {
     { layer: 11, kind: "mlp.up_proj" },
     { layer: undefined, kind: "lm_head" },
   ]);
-  assert.deepEqual(places.map(shortName), ["0: mlp.up_proj", "11: mlp.up_proj", "lm_head"]);
+  assert.deepEqual(places.map(shortName), ["layer 0: mlp.up_proj", "layer 11: mlp.up_proj", "lm_head"]);
 });
 
 test("stacks of layers are kept apart, and names that begin with a number have one", () => {

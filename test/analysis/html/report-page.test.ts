@@ -233,6 +233,9 @@ describe("page of an analysis", () => {
     assert.equal(section(reportPage(report), "checkpoints").length, 0);
     const files = dataOf(section(page, "checkpoints"));
     assert.deepEqual(lines(files[0]!.text)[4], ["400", "2"]);
+    assert.equal(files.length, figures.length);
+    const ranks = lines(files.find(({ name }) => name === "intruder-tracks-rank.csv")!.text);
+    assert.deepEqual(ranks[4], ["1", "model.layers.0.self_attn.k_proj.weight", "400", "1"]);
   });
 
   test("two hundred matrices of a small real model's size make a page of a few megabytes", () => {
