@@ -1,6 +1,7 @@
 /** What an exported classifier tells: the classes of the adapter that is merged, or those of the base. */
 import { join } from "node:path";
 import { LABELS_FILE, numberedLabel, readLabels } from "../data/datasets/classes.ts";
+import { fillingToken } from "../data/text/encode-class.ts";
 import { loadTokenizer } from "../data/text/index.ts";
 import { DataError } from "../errors.ts";
 import { readModelConfig } from "../formats/model/config.ts";
@@ -39,9 +40,7 @@ export async function exportedClasses(
 /** The token that programs fill rows with. Undefined: the model has no tokenizer */
 async function namedPad(dir: string): Promise<number | undefined> {
   try {
-    const { specialTokens, idOf, padId } = await loadTokenizer(dir);
-    const named = specialTokens["pad_token"];
-    return (named === undefined ? undefined : idOf(named)) ?? padId;
+    return fillingToken(await loadTokenizer(dir));
   } catch (error) {
     if (error instanceof DataError) return undefined;
     throw error;

@@ -493,7 +493,9 @@ export class TrainingRun {
     return {
       globalStep: progress.globalStep,
       trainingLoss,
-      logHistory: this.log.history.filter((row) => isTrainRow(row) || isEvalRow(row) || isAnalysisRow(row)).map(camelRow),
+      logHistory: this.log.history
+        .filter((row) => isTrainRow(row) || isEvalRow(row) || isAnalysisRow(row))
+        .map(camelRow),
       reason,
       weightsOfStep,
       ...(this.#checkpoint === undefined ? {} : { checkpoint: this.#checkpoint }),

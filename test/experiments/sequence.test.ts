@@ -1,36 +1,17 @@
 /** Tasks one after the other, on a model that is small and random: what is merged, what starts anew, what goes on. */
 import assert from "node:assert/strict";
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { Backbone } from "../../src/experiments/continual/backbone.ts";
 import type { ContinualMethod } from "../../src/experiments/continual/method.ts";
 import { runSequence, type SequenceOptions, type SequenceResult } from "../../src/experiments/continual/sequence.ts";
 import { TASKS } from "../../src/experiments/tasks/index.ts";
-import { openSafetensors, writeSafetensors } from "../../src/formats/safetensors/index.ts";
+import { openSafetensors } from "../../src/formats/safetensors/index.ts";
 import { svd } from "../../src/linear-algebra/svd.ts";
-import { qwen2 } from "../../src/models/qwen2.ts";
-import { readModelConfig } from "../../src/formats/model/config.ts";
-import { Random, streamOf } from "../../src/random.ts";
+import { writeTinyModel } from "../support/tiny-model.ts";
 
-const BUNDLED = fileURLToPath(new URL("../../../bundled/model/", import.meta.url));
-const CONFIG = {
-  architectures: ["Qwen2ForCausalLM"],
-  model_type: "qwen2",
-  hidden_act: "silu",
-  hidden_size: 32,
-  intermediate_size: 48,
-  num_hidden_layers: 1,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  max_position_embeddings: 64,
-  rms_norm_eps: 1e-6,
-  rope_theta: 10000,
-  tie_word_embeddings: true,
-  vocab_size: 2048,
-};
 /** Of one matrix whose both sides are larger than twice the rank. */
 const WATCHED = "model.layers.0.mlp.gate_proj.weight";
 const R = 3;
@@ -41,24 +22,7 @@ let model = "";
 before(async () => {
   dir = await mkdtemp(join(tmpdir(), "lowrank-sequence-"));
   model = join(dir, "model");
-  await mkdir(model);
-  await writeFile(join(model, "config.json"), JSON.stringify(CONFIG));
-  for (const name of ["tokenizer.json", "tokenizer_config.json"])
-    await copyFile(join(BUNDLED, name), join(model, name));
-  const { parameters } = qwen2.build(await readModelConfig(model));
-  await writeSafetensors(
-    join(model, "model.safetensors"),
-    parameters.map(({ name, shape, init }) => ({
-      name,
-      shape,
-      dtype: "F32" as const,
-      // Larger than a training starts with, so that hidden states tell texts apart.
-      data: init(
-        new Random(7, streamOf(name)),
-        shape.reduce((a, b) => a * b, 1),
-      ).map((x) => (name.includes("norm") ? x : 6 * x)),
-    })),
-  );
+  await writeTinyModel(model);
 });
 after(() => rm(dir, { recursive: true, force: true }));
 

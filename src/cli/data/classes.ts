@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunConfig } from "../../config/read.ts";
 import { type ClassSet, LABELS_FILE, numberedLabel, readLabels } from "../../data/datasets/classes.ts";
+import { fillingToken } from "../../data/text/encode-class.ts";
 import type { Tokenizer } from "../../data/text/tokenizer.ts";
 import { MODEL_CONFIG_FILE, readModelConfig } from "../../formats/model/config.ts";
 import { classNames } from "../../lm/class-names.ts";
@@ -38,16 +39,10 @@ export async function knownClasses(
   const known = ofAdapter ?? (await modelClasses(dir));
   const pad = (await readModelConfig(dir)).fields["pad_token_id"];
   return {
-    padTokenId: typeof pad === "number" && pad >= 0 ? pad : namedPad(tokenizer),
+    padTokenId: typeof pad === "number" && pad >= 0 ? pad : fillingToken(tokenizer),
     ...(known === undefined ? {} : { known }),
     ...(model.classToken === undefined ? {} : { classToken: model.classToken }),
   };
-}
-
-/** The token that programs fill rows with: the tokenizer's own, whatever else it means. */
-function namedPad({ specialTokens, idOf, padId }: Tokenizer): number {
-  const named = specialTokens["pad_token"];
-  return (named === undefined ? undefined : idOf(named)) ?? padId;
 }
 
 /** The names that are saved with an adapter; undefined for those of other programs, which save none. */

@@ -60,6 +60,12 @@ export function classTarget(
   return { at, label };
 }
 
+/** The token that programs fill rows up with: the tokenizer's own, whatever else it means. */
+export function fillingToken(tokenizer: Pick<Tokenizer, "specialTokens" | "idOf" | "padId">): number {
+  const named = tokenizer.specialTokens["pad_token"];
+  return (named === undefined ? undefined : tokenizer.idOf(named)) ?? tokenizer.padId;
+}
+
 /** Tokens of two texts that remain in `room`, as the library `tokenizers` has it: the longer one is cut down to the other, then both. */
 export function longestFirst(first: number, second: number, room: number): readonly [first: number, second: number] {
   if (first + second <= room) return [first, second];

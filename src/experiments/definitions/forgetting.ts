@@ -1,9 +1,8 @@
 /** What is forgotten of pretraining, over the rank: the two versions of one paper disagree, and here is what the data give. */
 import { rankCurveSvg } from "../../figures/rank-curve.ts";
-import type { Conclusion, Experiment, Results, Scale } from "../experiment.ts";
+import { type Conclusion, type Experiment, job, type Results, type Scale } from "../experiment.ts";
 import { sampleOf, spreadOf } from "../frame/statistics.ts";
 import { allOf, isAbove } from "../frame/verdict.ts";
-import { job } from "../experiment.ts";
 import { TRAIN } from "../jobs/train.ts";
 import { claimOf } from "./claims.ts";
 import { ofFixedAlpha, ofFull, ofRank, rankPlan, rankRuns } from "./intruders.ts";
@@ -114,9 +113,9 @@ function conclude(results: Results, scale: Scale): Conclusion {
     figures: [
       {
         name: "forgetting-by-rank",
-        title: "Loss on pretraining text by rank",
+        title: "Forgetting by rank",
         caption:
-          "After tuning on the task. v1 of the paper has a U curve, v3 has LoRA below full fine-tuning at every rank.",
+          "Loss on pretraining text after tuning, less that of the base. v1 of the paper has a U curve, v3 has LoRA below full fine-tuning at every rank.",
         svg: () =>
           rankCurveSvg(
             [
@@ -131,10 +130,9 @@ function conclude(results: Results, scale: Scale): Conclusion {
               curve("full fine-tuning", [["full", ofFull]]),
             ],
             {
-              title: "Loss on pretraining text by rank",
-              subtitle: `who has more, ${scale.seeds.length} seeds; bars: standard deviation`,
-              y: { label: "loss (nats per token), logarithmic", log: true },
-              level: { y: base, label: `base: ${base.toFixed(3)}` },
+              title: "Forgetting by rank",
+              subtitle: `${scale.seeds.length} seeds; bars: standard deviation`,
+              y: { label: "nats per token above the base, logarithmic", log: true },
             },
           ),
       },

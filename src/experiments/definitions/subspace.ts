@@ -111,7 +111,7 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
   const claims = [
     claimOf(
       {
-        claim: "The top direction of r = 8 and of r = 64 is the same: φ(1, 1) above 0.5",
+        claim: "The top direction of ΔW is the same with r = 8 and r = 64: φ(1, 1) above 0.5",
         source: `${LORA_PAPER}, fig. 3`,
         published: "φ > 0.5 for ΔWq and ΔWv, GPT-3",
       },
@@ -245,6 +245,7 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
       },
     ],
     notes: [
+      "Three seeds make three pairs, which are not quite independent of each other.",
       "v_proj has 64 outputs here (two key and value heads for four of queries), q_proj 128: with r = 64, B of v can have full rank.",
     ],
   };

@@ -26,8 +26,8 @@ interface WebAssemblyApi {
   readonly Module: new (bytes: Uint8Array<ArrayBuffer>) => object;
   readonly Instance: new (module: object, imports: object) => { readonly exports: unknown };
 }
-// The types of the browser's globals are not among those that this is compiled with.
-const { Memory, Module, Instance } = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly;
+/** The types of the browser's globals are not among those that this is compiled with. */
+const webAssembly = (): WebAssemblyApi => (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly;
 
 const PAGE_BYTES = 2 ** 16;
 const BYTES = 8;
@@ -46,6 +46,7 @@ export class Arena {
 
   /** @param length float64 numbers that fit */
   constructor(length: number) {
+    const { Memory, Instance } = webAssembly();
     const memory = new Memory({ initial: Math.ceil((length * BYTES) / PAGE_BYTES) });
     this.kernels = new Instance(compiled(), { env: { memory } }).exports as Kernels;
     this.numbers = new Float64Array(memory.buffer);
@@ -55,6 +56,7 @@ export class Arena {
 let module: object | undefined;
 
 function compiled(): object {
+  const { Module } = webAssembly();
   module ??= new Module(wasmModule([panel(), symmetric(), dotKernel(), addScaledKernel()]));
   return module;
 }
