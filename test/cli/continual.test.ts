@@ -65,10 +65,8 @@ pictured_layers: [q_proj]
   );
   // Everything is there: nothing is trained again.
   const again = sink();
-  const start = performance.now();
   await runContinual(recipe, flags, { out: sink(), log: again });
   assert.ok(!again.text.includes("seed 3:"), again.text);
-  assert.ok(performance.now() - start < 60_000);
 });
 
 test("a folder without the benchmark is an error if it was named", async () => {
