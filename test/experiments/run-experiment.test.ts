@@ -81,14 +81,14 @@ test("raw data, claims, figures and page", async () => {
   assert.equal(failures, 0);
   assert.match(out, /it is above: holds/);
   assert.match(log, /\[6\/6\] 3 of seed 2/);
-  const raw = JSON.parse(await readFile(join(dir, "results.json"), "utf8"));
+  const raw = await rawOf(dir);
   assert.equal(raw.jobs.length, 6);
   assert.deepEqual(
-    raw.jobs.map((one: { readonly result: { readonly value: number } }) => one.result.value),
+    raw.jobs.map((one) => one.result.value),
     [0, 3, 0.1, 3.1, 0.2, 3.2],
   );
-  assert.deepEqual(raw.jobs[1].settings, { seed: 0, add: 3 });
-  assert.equal(raw.claims[0].holds, "yes");
+  assert.deepEqual(raw.jobs[1]!.settings, { seed: 0, add: 3 });
+  assert.equal(raw.claims[0]!.holds, "yes");
   assert.equal(raw.command, "npx lowrank experiment toy");
   const markdown = await readFile(join(dir, "report.md"), "utf8");
   assert.match(markdown, /\| it is above \(nobody\) \| yes \\\| sure \| difference \+3\.00 .* \| \*\*yes\*\* \|/);
@@ -104,8 +104,8 @@ test("raw data, claims, figures and page", async () => {
 
 test("a single seed says nothing, and the report says so", async () => {
   const { dir } = await run(4, { quick: true });
-  const raw = JSON.parse(await readFile(join(dir, "results.json"), "utf8"));
-  assert.equal(raw.claims[0].holds, "inconclusive");
+  const raw = await rawOf(dir);
+  assert.equal(raw.claims[0]!.holds, "inconclusive");
   assert.equal(raw.command, "npx lowrank experiment toy --quick");
   assert.match(await readFile(join(dir, "index.html"), "utf8"), /single seed/);
 });
@@ -156,6 +156,16 @@ test("every experiment concludes from nothing: no data is no verdict, and no err
     }
   }
 });
+
+interface Raw {
+  readonly command: string;
+  readonly claims: readonly { readonly holds: string }[];
+  readonly jobs: readonly { readonly settings: unknown; readonly result: { readonly value: number } }[];
+}
+
+async function rawOf(dir: string): Promise<Raw> {
+  return JSON.parse(await readFile(join(dir, "results.json"), "utf8")) as Raw;
+}
 
 function drawn(svg: () => string): void {
   try {

@@ -40,10 +40,10 @@ function sums(of: readonly Job<Settings, { readonly square: number }>[]): JobKin
     version: 1,
     label: () => "sum",
     needs: () => of,
-    async run(_settings, { done }) {
+    async run(_settings, context) {
       let sum = 0;
       for (const one of of) {
-        const { result, folder } = done(one);
+        const { result, folder } = context.done(one);
         assert.equal(await readFile(join(folder, "kept.txt"), "utf8"), String(result.square));
         sum += result.square;
       }

@@ -187,6 +187,6 @@ async function measured(folder: string, r: number, seed: number): Promise<readon
         A: rowsOf(A),
       });
       const normDelta = Math.sqrt(delta.values.reduce((sum, value) => sum + value * value, 0));
-      return { ...amplification(base, delta, r, seed, bases.get(name)!), normDelta };
+      return { ...amplification(base, delta, r, seed, bases.get(name)), normDelta };
     });
 }

@@ -73,7 +73,7 @@ export const CONTINUAL: Experiment = {
   title: "Six tasks, one after the other",
   about: "Do low ranks forget more of earlier tasks than full fine-tuning, and do intruders accumulate?",
   source: `${ILLUSION}, v1 and v3, the sections on continual learning`,
-  minutes: 12,
+  minutes: 15,
   setting: SEQUENCE_SETTING,
   jobs: (scale) => planJobs(generatedPlan(methodsOf(scale), scale), scale),
   conclude: (results, scale) => concludeSequence(generatedPlan(methodsOf(scale), scale), results, scale),

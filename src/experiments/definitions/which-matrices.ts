@@ -3,10 +3,9 @@ import { dotRowsSvg } from "../../figures/dot-rows.ts";
 import type { Conclusion, Experiment, Results, Scale } from "../experiment.ts";
 import { sampleOf, spreadOf } from "../frame/statistics.ts";
 import { allOf, isAbove } from "../frame/verdict.ts";
-import { trained } from "./protocol.ts";
 import { attentionRun, type Matrices } from "./attention-targets.ts";
 import { claimOf } from "./claims.ts";
-import { accuracy, LORA_PAPER, ofRuns, percentOf, type Run, SETTING, testLoss } from "./protocol.ts";
+import { accuracy, LORA_PAPER, ofRuns, percentOf, type Run, SETTING, testLoss, trained } from "./protocol.ts";
 
 /**
  * Each is 5376 parameters in a layer, exactly: q and o are 128 × 128, k and v 64 × 128, so that a rank costs 256 and 192.

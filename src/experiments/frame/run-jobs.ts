@@ -126,7 +126,7 @@ function resultsOf(plan: ReadonlyMap<string, PlannedJob>, kept: ReadonlyMap<stri
     return found?.status === "finished" ? { planned: planned!, found } : undefined;
   };
   return {
-    of: <S, R>(wanted: Job<S, R>) => find(wanted as Job)?.found.result as R | undefined,
+    of: <S, R>(wanted: Job<S, R>) => find(wanted)?.found.result as R | undefined,
     folder(wanted) {
       const known = find(wanted);
       if (known === undefined) throw new Error(`${wanted.kind.label(wanted.settings)} has not finished`);

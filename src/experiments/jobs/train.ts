@@ -53,8 +53,12 @@ export type Tuning =
       /** A has orthonormal rows and is not trained: all of its singular values are 1, and stay. Default: false. */
       readonly fixedA?: true;
     }
-  /** Any other method that can be merged, by PEFT's settings. */
-  | { readonly method: "peft"; readonly settings: { readonly peftType: string; readonly [setting: string]: unknown } };
+  /** Any other method that can be merged, by PEFT's settings; the name is for tables. */
+  | {
+      readonly method: "peft";
+      readonly name: string;
+      readonly settings: { readonly peftType: string; readonly [setting: string]: unknown };
+    };
 
 export interface TrainResult {
   /** On the test texts, 0 to 1. */
@@ -116,7 +120,7 @@ export const BASE: JobKind<Pick<TrainSettings, "documents">, { readonly pretrain
 /** `lora r=8 α=16` */
 export function tuningName(tuning: Tuning): string {
   if (tuning.method === "full") return "full";
-  if (tuning.method === "peft") return String(tuning.settings["method"] ?? tuning.settings.peftType.toLowerCase());
+  if (tuning.method === "peft") return tuning.name;
   const { r, alpha, targets, fixedA } = tuning;
   const on = targets === undefined ? "" : ` on ${targets.map((name) => name.replace("_proj", "")).join(",")}`;
   return `${fixedA === true ? "lora, B only," : "lora"} r=${r} α=${alpha}${on}`;
