@@ -34,7 +34,9 @@ export type Settings<C> = { readonly [K in keyof C]-?: Setting<C[K]> };
 /** What a message says of a value. */
 export function shownValue(value: unknown): string {
   if (typeof value === "string") return `"${value}"`;
-  return typeof value === "number" || typeof value === "bigint" ? String(value) : (JSON.stringify(value) ?? "undefined");
+  return typeof value === "number" || typeof value === "bigint"
+    ? String(value)
+    : (JSON.stringify(value) ?? "undefined");
 }
 
 function setting<T>(
