@@ -3,9 +3,12 @@
  * decomposed, and joined by a change of rank one, in products of matrices. 4/3 n³ operations, fewer where values or their vectors
  * hardly change and are left out. Vectors are orthogonal to rounding, however close their values are.
  */
+import { EPSILON } from "./epsilon.ts";
 import { product } from "./product.ts";
 import { qlValues } from "./ql.ts";
 import { secularEigen } from "./secular.ts";
+
+const ROOT_HALF = Math.sqrt(0.5);
 
 /** Smaller ones are decomposed at once. */
 const SMALL = 24;
@@ -103,10 +106,10 @@ function join(whole: Whole, begin: number, middle: number, end: number, between:
     d[k] = values[begin + i]!;
     const element =
       i < upper ? vectors[(begin + i) * n + middle - 1]! : Math.sign(between) * vectors[(begin + i) * n + middle]!;
-    z[k] = element * Math.SQRT1_2;
+    z[k] = element * ROOT_HALF;
     largest = Math.max(largest, Math.abs(d[k]), Math.abs(z[k]));
   }
-  const tolerance = 4 * Number.EPSILON * largest;
+  const tolerance = 4 * EPSILON * largest;
 
   // Values that stay, with the rows of their vectors, and those that change.
   const stay: number[] = [];

@@ -3,6 +3,7 @@
  * svd.ts.
  */
 import type { Columns } from "./columns.ts";
+import { EPSILON } from "./epsilon.ts";
 import { product, turned, type View } from "./product.ts";
 import { symmetricEigen } from "./symmetric.ts";
 
@@ -43,7 +44,7 @@ export function decompose(X: View, { count, withVectors, floor }: Wanted): Tripl
   const eigen = symmetricEigen(gram, n);
   const values = eigen.values.slice(0, wanted).map((square) => Math.sqrt(Math.max(0, square)));
   const largest = values[0]!;
-  const nothing = floor ?? 4 * Number.EPSILON * Math.sqrt(m) * largest;
+  const nothing = floor ?? 4 * EPSILON * Math.sqrt(m) * largest;
   const limit = Math.max(nothing, LOSSY * largest);
   const first = values.findIndex((value) => value <= limit);
   const settled = first < 0 ? wanted : first;

@@ -1,4 +1,5 @@
 /** All eigenvalues of a symmetric tridiagonal matrix by QL steps with implicit shifts (EISPACK's tql2; Golub and Van Loan, §8.3.5). */
+import { EPSILON } from "./epsilon.ts";
 
 /** Steps for one value; two or three are usual. */
 const MOST_STEPS = 60;
@@ -22,7 +23,7 @@ export function qlValues(
   for (let i = 0; i < n; i++) largest = Math.max(largest, Math.abs(d[i]!) + Math.abs(e[i]!));
   // Of the largest, not of the neighbours: else small ones after large ones take hundreds of steps, and digits are all that is won
   // which the matrix has lost when it became tridiagonal.
-  const nothing = (largest * Number.EPSILON) / 8;
+  const nothing = (largest * EPSILON) / 8;
   for (let l = 0; l < n; l++) {
     for (let steps = 0; ; steps++) {
       let m = l;

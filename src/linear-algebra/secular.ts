@@ -3,6 +3,7 @@
  * neighbours of D (Bunch, Nielsen and Sorensen 1978; Li 1993), and vectors of the z that these roots are exact for, which
  * are orthogonal however close the roots are (Gu and Eisenstat 1994).
  */
+import { EPSILON } from "./epsilon.ts";
 
 /** Of one root; four to six are usual. */
 const MOST_STEPS = 80;
@@ -63,7 +64,7 @@ function root(d: Float64Array, z: Float64Array, rho: number, i: number, differen
   if (isLast) {
     let square = 0;
     for (let j = 0; j < n; j++) square += z[j]! * z[j]!;
-    high = rho * square * (1 + 4 * Number.EPSILON);
+    high = rho * square * (1 + 4 * EPSILON);
     x = high / 2;
   } else {
     const gap = d[i + 1]! - d[i]!;
@@ -99,13 +100,13 @@ function root(d: Float64Array, z: Float64Array, rho: number, i: number, differen
     }
     const value = inverse + below + above;
     const size = inverse + Math.abs(below) + Math.abs(above);
-    if (Math.abs(value) <= 4 * Number.EPSILON * (size + Math.abs(x) * (belowSlope + aboveSlope))) break;
+    if (Math.abs(value) <= 4 * EPSILON * (size + Math.abs(x) * (belowSlope + aboveSlope))) break;
     if (value < 0) low = x;
     else high = x;
     const next = x + stepTo(value, belowSlope, aboveSlope, differences[left]! - x, differences[right]! - x, isLast);
     const previous = x;
     x = next > low && next < high ? next : (low + high) / 2;
-    if (Math.abs(x - previous) <= Number.EPSILON * Math.abs(x) || x === low || x === high) break;
+    if (Math.abs(x - previous) <= EPSILON * Math.abs(x) || x === low || x === high) break;
   }
   for (let j = 0; j < n; j++) differences[j]! -= x;
   return d[origin]! + x;

@@ -10,6 +10,7 @@
 import { Random } from "../random.ts";
 import { dot, norm, subtract } from "./columns.ts";
 import { divideAndConquer } from "./divide.ts";
+import { EPSILON } from "./epsilon.ts";
 import { rowsOf } from "./product.ts";
 import { qlValues } from "./ql.ts";
 import { reflectBack } from "./reflect.ts";
@@ -108,7 +109,7 @@ function largestValues(diagonal: Float64Array, beside: Float64Array, count: numb
   const values = new Float64Array(count);
   if (limit === 0) return values;
   const squares = beside.map((value) => value * value);
-  const tiny = limit * Number.EPSILON * Number.EPSILON;
+  const tiny = limit * EPSILON * EPSILON;
   /** How many eigenvalues are below x: signs of the pivots of T − x (Sylvester). */
   const below = (x: number) => {
     let [found, pivot] = [0, 1];
@@ -119,9 +120,9 @@ function largestValues(diagonal: Float64Array, beside: Float64Array, count: numb
     }
     return found;
   };
-  let above = limit * (1 + 4 * Number.EPSILON);
+  let above = limit * (1 + 4 * EPSILON);
   for (let k = 0; k < count; k++) {
-    let [low, high] = [-limit * (1 + 4 * Number.EPSILON), above];
+    let [low, high] = [-limit * (1 + 4 * EPSILON), above];
     for (let step = 0; step < HALVINGS; step++) {
       const middle = (low + high) / 2;
       if (middle === low || middle === high) break;
@@ -145,7 +146,7 @@ function tridiagonalVectors(diagonal: Float64Array, beside: Float64Array, values
       found.push(Float64Array.from({ length: n }, (_, i) => (i === k ? 1 : 0)));
       continue;
     }
-    const solve = shiftedSolver(diagonal, beside, value, limit * Number.EPSILON);
+    const solve = shiftedSolver(diagonal, beside, value, limit * EPSILON);
     const vector = Float64Array.from({ length: n }, () => random.normal());
     for (let step = 0; step < INVERSE_STEPS; step++) {
       solve(vector);
