@@ -24,6 +24,7 @@ before(async () => {
     join(dir, "test.jsonl"),
     rows
       .slice(0, 3)
+      .concat({ a: "text of its own", b: "", n: -1, said: "no" })
       .map((row) => JSON.stringify(row))
       .join("\n"),
   );
@@ -62,7 +63,18 @@ suite("a file of texts", () => {
     const task = await loadTaskFiles(dir, { name: "t", train: "named/train.json", text: "text" }, ALL);
     assert.deepEqual(task.labels, ["yes", "no"]);
     const overlapping = { name: "t", train: "rows.jsonl", test: "test.jsonl", text: "a", label: "said" };
-    assert.deepEqual((await loadTaskFiles(dir, overlapping, ALL)).test, []);
+    assert.deepEqual((await loadTaskFiles(dir, overlapping, ALL)).test, [{ text: "text of its own", label: 0 }]);
+  });
+
+  test("a task whose tests are all trained on, or without a text, is none", async () => {
+    const same = { name: "t", train: "rows.jsonl", test: "rows.jsonl", text: "a", label: "said" };
+    await assert.rejects(
+      loadTaskFiles(dir, same, ALL),
+      /task t: there is no text to test with.*40 records in .*rows.jsonl, 40 of them different/s,
+    );
+    await writeFile(join(dir, "unknown.jsonl"), JSON.stringify({ a: "text", said: "-" }));
+    const unknown = { name: "t", train: "unknown.jsonl", text: "a", label: "said" };
+    await assert.rejects(loadTaskFiles(dir, unknown, ALL), /there is no text to train on/);
   });
 
   test("a column that is missing, and a label that is no class, are named with their record", async () => {

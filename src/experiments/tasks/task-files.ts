@@ -43,7 +43,8 @@ const TEST_SEED = 1_000_003;
 /**
  * @param root folder that the paths are below
  * @param seed draws which texts are trained on, where there are more than are wanted
- * @throws DataError if a file cannot be read, has no such columns, or a label that is none of the classes
+ * @throws DataError if a file cannot be read, has no such columns, or a label that is none of the classes; and where no text is
+ *   left to train on or to test with
  */
 export async function loadTaskFiles(
   root: string,
@@ -65,6 +66,14 @@ export async function loadTaskFiles(
     const testPath = join(root, task.test);
     const known = new Set(all.map(keyOf));
     test = examplesOf(await recordsOf(testPath), testPath).filter((one) => !known.has(keyOf(one)));
+  }
+  if (train.length === 0 || test.length === 0) {
+    throw new DataError({
+      where: `task ${name}`,
+      what: train.length === 0 ? "there is no text to train on" : "there is no text to test with",
+      got: `${records.length} records in ${path}, ${all.length} of them different and with a class`,
+      hint: "texts that are trained on are not tested with",
+    });
   }
   return {
     name,
