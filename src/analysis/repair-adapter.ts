@@ -13,7 +13,16 @@ import type { AdapterUpdates, Update } from "./adapter-updates.ts";
 import type { Decomposer } from "./decomposer.ts";
 import { factoredSvd } from "./factored-svd.ts";
 import { scaled } from "./measures/intervention.ts";
-import { among, findIn, type RepairCall, type Repaired, type RepairOptions } from "./repair-call.ts";
+import {
+  changeOf,
+  findIn,
+  type FoundIntruders,
+  intrudersLeft,
+  type RepairCall,
+  type Repaired,
+  repairedMatrix,
+  type RepairOptions,
+} from "./repair-call.ts";
 import type { RepairedMatrix } from "./repair-report.ts";
 import { addProduct, type LoadedPair } from "./weight-pairs.ts";
 
@@ -31,7 +40,7 @@ interface NewFactors {
 
 /** Searches all matrices that the adapter changes. */
 export async function repairedAdapter(call: RepairCall, opened: AdapterUpdates): Promise<Repaired> {
-  const { pairs, options, lambda, settings, decomposer } = call;
+  const { pairs, options, lambda, decomposer } = call;
   const { adapter } = opened;
   const { useRslora, alphaOf, scaleOf } = scalesOf(adapter);
   const byModule = new Map(pairs.pairs.map((pair) => [pair.module!, pair]));
@@ -62,15 +71,15 @@ export async function repairedAdapter(call: RepairCall, opened: AdapterUpdates):
       continue;
     }
     const loaded = await pair.load();
-    const { intruders, tuned, places, known } = await findIn(pair, loaded, call);
-    const isScaled = places.length > 0 && lambda !== 1;
+    const found = await findIn(pair, loaded, call);
+    const isScaled = found.places.length > 0;
     const rankBefore = rankOf(loaded.delta, own?.r);
-    let after = intruders.count;
+    let after = found.intruders.count;
     let [error, rank] = [0, rankBefore ?? 0];
     if (!isScaled && own !== undefined) made.push(kept(own.r));
     else {
       const changed = isScaled
-        ? await updated(loaded, tuned, places, lambda, decomposer)
+        ? await updated(loaded, found, lambda, decomposer)
         : await svdOf(loaded.delta, decomposer);
       rank = chosenRank(opened.method, options.rank, rankBefore, changed);
       error = truncationError(changed, rank);
@@ -83,20 +92,11 @@ export async function repairedAdapter(call: RepairCall, opened: AdapterUpdates):
           right: changed.right.slice(0, rank),
         };
         addProduct(W, { B: cut.left.map((u, i) => u.map((value) => value * cut.values[i]!)), A: cut.right });
-        const again = await decomposer.svd({ ...loaded.base!, data: W }, settings.k + 1, { keep: false });
-        after = among(again, known, pair, settings).count;
+        after = await intrudersLeft({ ...loaded.base!, data: W }, found, pair, call);
       }
     }
-    matrices.push({
-      name: pair.name,
-      shape: pair.shape,
-      intruders_before: intruders.count,
-      scaled_ranks: isScaled ? places.map((place) => place + 1) : [],
-      intruders_after: after,
-      rank_before: rankBefore ?? null,
-      rank,
-      truncation_error: error,
-    });
+    const written = { intruders_after: after, rank_before: rankBefore ?? null, rank, truncation_error: error };
+    matrices.push(repairedMatrix(pair, found, written));
     options.onProgress?.({ done: ++done, total: byModule.size });
   }
   const warnings =
@@ -107,16 +107,15 @@ export async function repairedAdapter(call: RepairCall, opened: AdapterUpdates):
 /** σ, u, v of ΔW + (λ − 1) Σ uᵢ σᵢ vᵢᵀ. */
 async function updated(
   { delta }: LoadedPair,
-  tuned: Svd,
-  places: readonly number[],
+  found: FoundIntruders,
   lambda: number,
   decomposer: Decomposer,
 ): Promise<Svd> {
   if ("kind" in delta) {
-    const B = places.map((place) => tuned.left[place]!.map((value) => value * (lambda - 1) * tuned.values[place]!));
-    return factoredSvd({ B: [...delta.B, ...B], A: [...delta.A, ...places.map((place) => tuned.right[place]!)] });
+    const { B, A } = changeOf(found, lambda);
+    return factoredSvd({ B: [...delta.B, ...B], A: [...delta.A, ...A] });
   }
-  return decomposer.svd(scaled(delta, tuned, places, lambda), Infinity, { keep: false });
+  return decomposer.svd(scaled(delta, found.tuned, found.places, lambda), Infinity, { keep: false });
 }
 
 async function svdOf(delta: LoadedPair["delta"], decomposer: Decomposer): Promise<Svd> {

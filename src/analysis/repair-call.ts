@@ -1,6 +1,6 @@
 /** What a repair is asked for, and the search for what it scales: the same for adapters and for whole checkpoints. */
 import type { Columns } from "../linear-algebra/columns.ts";
-import type { Svd } from "../linear-algebra/svd.ts";
+import type { Matrix, Svd } from "../linear-algebra/svd.ts";
 import type { Decomposer } from "./decomposer.ts";
 import { vectorsOf } from "./measure-pair.ts";
 import { type Intruders, intrudersAmong } from "./measures/intruders.ts";
@@ -52,14 +52,14 @@ export interface FoundIntruders {
   readonly intruders: Intruders;
   /** Of W: the first k, and one more. */
   readonly tuned: Svd;
-  /** Places of those that are scaled, from 0. */
+  /** Places of those that are scaled, from 0: none where λ is 1. */
   readonly places: readonly number[];
   /** Vectors of W₀ on the side that is compared. */
   readonly known: Columns;
 }
 
 export async function findIn(pair: WeightPair, { base, tuned }: LoadedPair, call: RepairCall): Promise<FoundIntruders> {
-  const { decomposer, settings, options } = call;
+  const { decomposer, settings, options, lambda } = call;
   const [before, after] = await Promise.all([
     decomposer.svd(base!),
     decomposer.svd(tuned!, settings.k + 1, { keep: false }),
@@ -67,10 +67,48 @@ export async function findIn(pair: WeightPair, { base, tuned }: LoadedPair, call
   const known = vectorsOf(before, settings.side);
   const intruders = among(after, known, pair, settings);
   const all = intruders.found.map(({ rank }) => rank - 1);
-  return { intruders, tuned: after, places: options.topOnly === true ? all.slice(0, 1) : all, known };
+  const scaled = options.topOnly === true ? all.slice(0, 1) : all;
+  return { intruders, tuned: after, places: lambda === 1 ? [] : scaled, known };
 }
 
-export function among(
+/** What scaling adds to W: (λ − 1) Σ uᵢ σᵢ vᵢᵀ, as columns of B and rows of A. */
+export function changeOf(
+  { tuned, places }: Pick<FoundIntruders, "tuned" | "places">,
+  lambda: number,
+): { readonly B: Columns; readonly A: Columns } {
+  return {
+    B: places.map((place) => tuned.left[place]!.map((value) => value * (lambda - 1) * tuned.values[place]!)),
+    A: places.map((place) => tuned.right[place]!),
+  };
+}
+
+/** Intruders in a matrix that takes the place of W. */
+export async function intrudersLeft(
+  W: Matrix,
+  { known }: FoundIntruders,
+  pair: WeightPair,
+  { decomposer, settings }: RepairCall,
+): Promise<number> {
+  const again = await decomposer.svd(W, settings.k + 1, { keep: false });
+  return among(again, known, pair, settings).count;
+}
+
+/** A row of the report. @param rest what was written in the place of W */
+export function repairedMatrix(
+  { name, shape }: WeightPair,
+  { intruders, places }: FoundIntruders,
+  rest: Pick<RepairedMatrix, "intruders_after" | "rank_before" | "rank" | "truncation_error">,
+): RepairedMatrix {
+  return {
+    name,
+    shape,
+    intruders_before: intruders.count,
+    scaled_ranks: places.map((place) => place + 1),
+    ...rest,
+  };
+}
+
+function among(
   tuned: Svd,
   known: Columns,
   { shape }: Pick<WeightPair, "shape">,

@@ -6,7 +6,7 @@ import { encodeFloat32, isFloatDtype } from "../formats/safetensors/dtype.ts";
 import { type TensorToWrite, writeSharded } from "../formats/safetensors/index.ts";
 import type { Columns } from "../linear-algebra/columns.ts";
 import type { CheckpointWeights } from "./checkpoint-weights.ts";
-import { among, findIn, type RepairCall, type Repaired } from "./repair-call.ts";
+import { changeOf, findIn, intrudersLeft, type RepairCall, type Repaired, repairedMatrix } from "./repair-call.ts";
 import type { RepairedMatrix } from "./repair-report.ts";
 import { addProduct } from "./weight-pairs.ts";
 
@@ -23,7 +23,7 @@ interface Change {
 
 /** Searches all matrices that changed. @throws ConfigError if a rank is asked for, which a model has not */
 export async function repairedCheckpoint(call: RepairCall): Promise<Repaired> {
-  const { pairs, decomposer, lambda, options, settings } = call;
+  const { pairs, lambda, options } = call;
   const tuned = pairs.tunedWeights!;
   if (options.rank !== undefined) {
     throw new ConfigError({ where: "rank", what: "a whole model has no rank to keep", hint: "leave --rank out" });
@@ -34,30 +34,19 @@ export async function repairedCheckpoint(call: RepairCall): Promise<Repaired> {
     options.signal?.throwIfAborted();
     const loaded = await pair.load();
     if (loaded.unchanged === undefined) {
-      const { intruders, tuned: svd, places, known } = await findIn(pair, loaded, call);
-      const isScaled = places.length > 0 && lambda !== 1;
-      let after = intruders.count;
-      if (isScaled) {
-        const B = places.map((place) => svd.left[place]!.map((value) => value * (lambda - 1) * svd.values[place]!));
-        const A = places.map((place) => svd.right[place]!);
+      const found = await findIn(pair, loaded, call);
+      let after = found.intruders.count;
+      if (found.places.length > 0) {
+        const change = changeOf(found, lambda);
         const { stored } = pair;
-        changes.set(stored!.name, { B, A, isTransposed: stored!.isTransposed });
+        changes.set(stored!.name, { ...change, isTransposed: stored!.isTransposed });
         const W = Float64Array.from(loaded.tuned!.data);
-        addProduct(W, { B, A });
-        const again = await decomposer.svd({ ...loaded.tuned!, data: W }, settings.k + 1, { keep: false });
-        after = among(again, known, pair, settings).count;
+        addProduct(W, change);
+        after = await intrudersLeft({ ...loaded.tuned!, data: W }, found, pair, call);
       }
-      const least = Math.min(...pair.shape);
-      matrices.push({
-        name: pair.name,
-        shape: pair.shape,
-        intruders_before: intruders.count,
-        scaled_ranks: isScaled ? places.map((place) => place + 1) : [],
-        intruders_after: after,
-        rank_before: null,
-        rank: least,
-        truncation_error: 0,
-      });
+      const rank = Math.min(...pair.shape);
+      const written = { intruders_after: after, rank_before: null, rank, truncation_error: 0 };
+      matrices.push(repairedMatrix(pair, found, written));
     }
     options.onProgress?.({ done: i + 1, total: pairs.pairs.length });
   }

@@ -2,19 +2,8 @@
  * BERT (Devlin et al. 2019, arXiv 1810.04805): an encoder that knows two kinds of tokens, those of the first and of the second
  * text. The class of a text is told by its first token, `[CLS]`, through a pooler that the body comes with.
  */
-import { tanh } from "../ir/ops/tanh.ts";
-import { normal } from "../nn/init.ts";
-import { linear } from "../nn/linear.ts";
-import {
-  encoder,
-  ENCODER_TASKS,
-  type EncoderHead,
-  encoderSettings,
-  type EncoderSettings,
-  maskedHead,
-  tensorFlowName,
-} from "./encoder.ts";
-import type { ModelFamily, Task } from "./text-model.ts";
+import { classHead, encoder, ENCODER_TASKS, encoderSettings, maskedHead, tensorFlowName } from "./encoder.ts";
+import type { ModelFamily } from "./text-model.ts";
 
 export const bert: ModelFamily = {
   modelType: "bert",
@@ -27,7 +16,11 @@ export const bert: ModelFamily = {
     const settings = encoderSettings("bert", "bert", config);
     return encoder(settings, (table) =>
       task.kind === "classification"
-        ? classHead(settings, task)
+        ? {
+            ...classHead(settings, task, { dense: "bert.pooler.dense", output: "classifier", isPooler: true }),
+            drawnModules: ["bert.pooler", "classifier"],
+            otherHeads: /^cls\./,
+          }
         : {
             ...maskedHead(
               settings,
@@ -45,22 +38,3 @@ export const bert: ModelFamily = {
     );
   },
 };
-
-/** classifier(tanh(pooler(h))) of the first token. */
-function classHead({ hiddenSize, std }: EncoderSettings, task: Task & { kind: "classification" }): EncoderHead {
-  const init = normal(std);
-  const pooler = linear("bert.pooler.dense", hiddenSize, hiddenSize, { init });
-  const classifier = linear("classifier", hiddenSize, task.classes, { isOutput: true, init });
-  return {
-    task,
-    tied: {},
-    outputs: task.classes,
-    classToken: "first",
-    newModules: ["classifier"],
-    drawnModules: ["bert.pooler", "classifier"],
-    otherHeads: /^cls\./,
-    parameters: [...pooler.parameters, ...classifier.parameters],
-    layers: [pooler.layer, classifier.layer],
-    forward: (tracing, rows) => classifier.forward(tracing, tanh(pooler.forward(tracing, rows))),
-  };
-}

@@ -9,6 +9,7 @@ import type { Value } from "../ir/graph.ts";
 import { add } from "../ir/ops/add.ts";
 import { scalar } from "../ir/ops/constant.ts";
 import { reshape } from "../ir/ops/reshape.ts";
+import { tanh } from "../ir/ops/tanh.ts";
 import { transpose } from "../ir/ops/transpose.ts";
 import { embedding } from "../nn/embedding.ts";
 import { normal, zeros } from "../nn/init.ts";
@@ -178,6 +179,35 @@ function encoderBlock(settings: EncoderSettings, index: number): Block {
       const y = down.forward(tracing, activation(up.forward(tracing, h)));
       return afterMlp.forward(tracing, add(h, y));
     },
+  };
+}
+
+/** Where the parts of a head of classes are in a checkpoint. */
+export interface ClassHeadNames {
+  readonly dense: string;
+  readonly output: string;
+  /** The dense layer comes with the body, and is tuned as its layers are; false: it is as new as the head. */
+  readonly isPooler: boolean;
+}
+
+/** Logits of the class of a text, which its first token tells: output(tanh(dense(h))). */
+export function classHead(
+  { hiddenSize, std }: EncoderSettings,
+  task: Task & { kind: "classification" },
+  names: ClassHeadNames,
+): EncoderHead {
+  const init = normal(std);
+  const dense = linear(names.dense, hiddenSize, hiddenSize, { isOutput: !names.isPooler, init });
+  const output = linear(names.output, hiddenSize, task.classes, { isOutput: true, init });
+  return {
+    task,
+    tied: {},
+    outputs: task.classes,
+    classToken: "first",
+    newModules: ["classifier"],
+    parameters: [...dense.parameters, ...output.parameters],
+    layers: [dense.layer, output.layer],
+    forward: (tracing, rows) => output.forward(tracing, tanh(dense.forward(tracing, rows))),
   };
 }
 

@@ -3,15 +3,12 @@
  * from the number after the padding token's, so that of 514 rows of the table 512 are positions. The class of a text is told
  * by its first token, `<s>`. XLM-RoBERTa (Conneau et al. 2020, arXiv 1911.02116) is the same with another vocabulary.
  */
-import { tanh } from "../ir/ops/tanh.ts";
-import { normal } from "../nn/init.ts";
-import { linear } from "../nn/linear.ts";
 import { exactGelu } from "./activations.ts";
 import type { ConfigSource } from "./config-source.ts";
 import {
+  classHead,
   encoder,
   ENCODER_TASKS,
-  type EncoderHead,
   encoderSettings,
   type EncoderSettings,
   maskedHead,
@@ -47,7 +44,15 @@ function build(modelType: string, config: ConfigSource, task: Task = { kind: "ma
   }
   return encoder(settings, (table) =>
     task.kind === "classification"
-      ? classHead(settings, task)
+      ? {
+          ...classHead(settings, task, {
+            dense: "classifier.dense",
+            output: "classifier.out_proj",
+            isPooler: false,
+          }),
+          drawnModules: ["classifier"],
+          otherHeads: /^(lm_head|(roberta\.)?pooler)\./,
+        }
       : {
           ...maskedHead(
             settings,
@@ -58,23 +63,4 @@ function build(modelType: string, config: ConfigSource, task: Task = { kind: "ma
           otherHeads: /^(roberta\.)?pooler\.|^lm_head\.bias$/,
         },
   );
-}
-
-/** out_proj(tanh(dense(h))) of the first token. */
-function classHead({ hiddenSize, std }: EncoderSettings, task: Task & { kind: "classification" }): EncoderHead {
-  const init = normal(std);
-  const dense = linear("classifier.dense", hiddenSize, hiddenSize, { isOutput: true, init });
-  const output = linear("classifier.out_proj", hiddenSize, task.classes, { isOutput: true, init });
-  return {
-    task,
-    tied: {},
-    outputs: task.classes,
-    classToken: "first",
-    newModules: ["classifier"],
-    drawnModules: ["classifier"],
-    otherHeads: /^(lm_head|(roberta\.)?pooler)\./,
-    parameters: [...dense.parameters, ...output.parameters],
-    layers: [dense.layer, output.layer],
-    forward: (tracing, rows) => output.forward(tracing, tanh(dense.forward(tracing, rows))),
-  };
 }

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
-import { Backbone } from "../../src/experiments/continual/backbone.ts";
+import { Backbone } from "../../src/experiments/rig/backbone.ts";
 import type { ContinualMethod } from "../../src/experiments/continual/method.ts";
 import { runSequence, type SequenceOptions, type SequenceResult } from "../../src/experiments/continual/sequence.ts";
 import { TASKS } from "../../src/experiments/tasks/index.ts";

@@ -1,7 +1,7 @@
 /** The task of the single-task experiments: true labels, and tests that no training text answers. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { WHO_HAS_MORE } from "../../src/experiments/rig/who-has-more.ts";
+import { WHO_HAS_MORE } from "../../src/experiments/tasks/who-has-more.ts";
 
 const ONES =
   "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split(

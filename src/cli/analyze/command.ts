@@ -10,7 +10,7 @@ import type { Side } from "../../analysis/report.ts";
 import { ConfigError } from "../../errors.ts";
 import { interruptible } from "../interrupt.ts";
 import { integer, number } from "../options.ts";
-import { Progress } from "../terminal/progress.ts";
+import { PhaseBars } from "../terminal/phase-bars.ts";
 import { healthReport } from "./health-report.ts";
 
 interface Flags {
@@ -71,16 +71,16 @@ async function runAnalyze(
   const dir = out === undefined ? undefined : resolve(out);
   if (dir !== undefined) await checkReportFolder(dir, [PARTIAL]);
   const partialPath = dir === undefined ? undefined : join(dir, PARTIAL);
-  const view = progressView();
+  const bars = new PhaseBars(LABELS);
   const options: AnalyzeOptions = {
     ...flags,
     signal,
-    onProgress: view.show,
+    onProgress: ({ phase, done, total }) => bars.show({ phase, done, total, initial: done, unit: "matrices" }),
     onNotice: (notice) => process.stderr.write(`note: ${notice}\n`),
     ...(cache ? {} : { cacheDir: false }),
     ...(partialPath === undefined ? {} : { partialPath }),
   };
-  const report = await analyze(base, tuned, options).finally(view.end);
+  const report = await analyze(base, tuned, options).finally(() => bars.end());
   if (dir !== undefined) {
     await writeReport(report, dir);
     await writeFile(join(dir, REPORT_FILE), `${JSON.stringify(report)}\n`);
@@ -104,27 +104,3 @@ async function pairOf(
 }
 
 const LABELS: Readonly<Record<AnalyzeProgress["phase"], string>> = { matrices: "analyze", checkpoints: "checkpoints" };
-
-function progressView(): { show: (progress: AnalyzeProgress) => void; end: () => void } {
-  let phase: AnalyzeProgress["phase"] | undefined;
-  let bar: Progress | undefined;
-  let isDone = false;
-  const end = () => {
-    if (isDone) bar?.finish();
-    else bar?.stop();
-    bar = undefined;
-    phase = undefined;
-  };
-  return {
-    end,
-    show({ phase: now, done, total }) {
-      if (now !== phase) {
-        end();
-        phase = now;
-        bar = new Progress({ label: LABELS[now], total, initial: done, unit: "matrices" });
-      }
-      bar?.update(done);
-      isDone = done === total;
-    },
-  };
-}

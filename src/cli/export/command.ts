@@ -10,7 +10,7 @@ import { type ExportOptions, type ExportProgress, exportModel } from "../../lm/e
 import { AGAINST, type Against } from "../../lm/storage-cost.ts";
 import { interruptible } from "../interrupt.ts";
 import { integer, positive } from "../options.ts";
-import { Progress } from "../terminal/progress.ts";
+import { PhaseBars } from "../terminal/phase-bars.ts";
 import { reportText } from "./report-text.ts";
 import { trainedStorage } from "./trained-storage.ts";
 
@@ -96,8 +96,9 @@ async function runExport(
   const say = (text: string) => (flags.json ? process.stderr : process.stdout).write(`${text}\n`);
   const { options, notes } = await optionsOf(config, overrides, flags);
   for (const note of notes) process.stderr.write(`note: ${note}\n`);
-  const view = progressView();
-  const { report, dir } = await exportModel({ ...options, signal, onProgress: view.show }).finally(view.end);
+  const bars = new PhaseBars(LABELS);
+  const onProgress = (progress: ExportProgress) => bars.show(progress);
+  const { report, dir } = await exportModel({ ...options, signal, onProgress }).finally(() => bars.end());
   if (flags.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
   else say(reportText(report));
   if (report.verdict === "failed") throw new MergeCheckFailed(report.problems, dir);
@@ -179,28 +180,3 @@ const LABELS: Readonly<Record<ExportProgress["phase"], string>> = {
   write: "merge and write",
   check: "compare",
 };
-
-/** One bar after the other, for the phases of an export. */
-function progressView(): { show: (progress: ExportProgress) => void; end: () => void } {
-  let phase: ExportProgress["phase"] | undefined;
-  let bar: Progress | undefined;
-  let isDone = false;
-  const end = () => {
-    if (isDone) bar?.finish();
-    else bar?.stop();
-    bar = undefined;
-    phase = undefined;
-  };
-  return {
-    end,
-    show(progress) {
-      if (progress.phase !== phase) {
-        end();
-        phase = progress.phase;
-        bar = new Progress({ label: LABELS[phase], total: progress.total, unit: progress.unit });
-      }
-      bar?.update(progress.done);
-      isDone = progress.done === progress.total;
-    },
-  };
-}

@@ -1,6 +1,7 @@
 /** What a comparison of methods on a sequence of tasks consists of, and its results seed by seed. */
 import { taskSequence, type TaskSequence } from "../../analysis/measures/task-sequence.ts";
 import { job, type Job, type Results, type Scale } from "../experiment.ts";
+import { spreadOf } from "../frame/statistics.ts";
 import { SEQUENCE, type SequenceSettings } from "../jobs/sequence.ts";
 import { type ContinualMethod, methodLabel } from "./method.ts";
 import type { SequenceResult } from "./sequence.ts";
@@ -37,6 +38,21 @@ export function methodRuns(plan: ContinualPlan, results: Results, { seeds }: Sca
 /** A number of each run; NaN where there is no run. */
 export function perSeed({ runs }: MethodRuns, of: (run: SequenceResult) => number): number[] {
   return runs.map((run) => (run === undefined ? NaN : of(run)));
+}
+
+/** `full 3.1 ± 0.2, lora r=8 2.4 ± 0.1` @param times what numbers are multiplied by, for percent. Default: 1 */
+export function spreadsText(
+  all: readonly MethodRuns[],
+  of: (run: SequenceResult) => number,
+  digits: number,
+  times = 1,
+): string {
+  const spread = (one: MethodRuns) =>
+    spreadOf(
+      perSeed(one, of).map((value) => times * value),
+      digits,
+    );
+  return all.map((one) => `${one.label} ${spread(one)}`).join(", ");
 }
 
 /** Average accuracy, backward transfer and forgetting of a run. */

@@ -13,10 +13,12 @@ import { intrudersAmong } from "../../analysis/measures/intruders.ts";
 import { corner, cosines, maxCosines } from "../../analysis/measures/similarity.ts";
 import { type Svd, svd } from "../../linear-algebra/svd.ts";
 import type { LinearLayer } from "../../nn/module.ts";
+import { Backbone, type EncodedTask } from "../rig/backbone.ts";
 import type { Example, Task } from "../tasks/index.ts";
-import { Backbone, type EncodedTask } from "./backbone.ts";
+import { FeatureReader } from "./features.ts";
 import { HeadFitter } from "./head-fit.ts";
 import { begin, type ContinualMethod, EMPTY, end, type Memory, methodLabel, show } from "./method.ts";
+import { PretrainingLoss } from "./pretraining-loss.ts";
 import { readStage, writeStage } from "./stage-files.ts";
 import { type TrainedTask, trainTask } from "./train-task.ts";
 
@@ -125,12 +127,14 @@ export async function runSequence(options: SequenceOptions, context: SequenceCon
   if (tasks.length === 0) throw new ConfigError({ where: "tasks", what: "there are none" });
   const identity = identityOf(options);
   const backbone = await Backbone.open(model, context.threads);
-  const fitters = new Map<number, HeadFitter>();
   try {
-    const run = new Sequence(backbone, fitters, options, context, identity);
-    return await run.run();
+    const run = new Sequence(backbone, await FeatureReader.create(backbone), options, context, identity);
+    try {
+      return await run.run();
+    } finally {
+      await run.dispose();
+    }
   } finally {
-    for (const fitter of fitters.values()) await fitter.dispose();
     await backbone.dispose();
   }
 }
@@ -143,23 +147,26 @@ interface PreparedTask {
 
 class Sequence {
   readonly #backbone: Backbone;
-  readonly #fitters: Map<number, HeadFitter>;
+  readonly #features: FeatureReader;
+  /** By the number of classes. */
+  readonly #fitters = new Map<number, HeadFitter>();
   readonly #options: SequenceOptions;
   readonly #context: SequenceContext;
   readonly #identity: string;
   /** Of the base's matrices, by their names. */
   readonly #base = new Map<string, { readonly svd: Svd; readonly data: Float32Array }>();
   #prepared: readonly PreparedTask[] = [];
+  #pretrainingLoss: PretrainingLoss | undefined;
 
   constructor(
     backbone: Backbone,
-    fitters: Map<number, HeadFitter>,
+    features: FeatureReader,
     options: SequenceOptions,
     context: SequenceContext,
     identity: string,
   ) {
     this.#backbone = backbone;
-    this.#fitters = fitters;
+    this.#features = features;
     this.#options = options;
     this.#context = context;
     this.#identity = identity;
@@ -238,22 +245,24 @@ class Sequence {
 
   /** Every task's head anew, on the backbone as it is. */
   async #test(): Promise<TestedStage> {
-    const { headTexts = Infinity, headDecay = HEAD_DECAY, pretrainingTexts, maxLength } = this.#options;
+    const { headTexts = Infinity, headDecay = HEAD_DECAY, pretrainingTexts } = this.#options;
     const backboneHash = await this.#backbone.hash();
     const accuracies: number[] = [];
     for (const { task, train, test } of this.#prepared) {
       this.#context.signal?.throwIfAborted();
       const fitter = await this.#fitter(task.labels.length);
-      const head = await fitter.fit(await this.#backbone.features(train.rows.slice(0, headTexts)), headDecay);
-      accuracies.push(await head.accuracy(await this.#backbone.features(test.rows)));
+      const head = await fitter.fit(await this.#features.read(train.rows.slice(0, headTexts)), headDecay);
+      accuracies.push(await head.accuracy(await this.#features.read(test.rows)));
     }
-    const pretrainingLoss =
-      pretrainingTexts === undefined
-        ? null
-        : await this.#backbone.pretrainingLoss(pretrainingTexts, maxLength, this.#context.signal);
+    const pretrainingLoss = pretrainingTexts === undefined ? null : await this.#lossOn(pretrainingTexts);
     const after = await this.#backbone.hash();
     if (after !== backboneHash) throw new Error(`tests have changed the backbone: ${backboneHash} became ${after}`);
     return { accuracies, pretrainingLoss, backboneHash };
+  }
+
+  async #lossOn(texts: readonly string[]): Promise<number> {
+    this.#pretrainingLoss ??= await PretrainingLoss.create(this.#backbone, texts, this.#options.maxLength);
+    return this.#pretrainingLoss.measure(this.#context.signal);
   }
 
   /** The weights as they are against the base's. */
@@ -315,6 +324,11 @@ class Sequence {
       weights: isChanged ? layers.map(({ weight }) => ({ name: weight, read: () => device.read(weight) })) : [],
     });
     this.#context.progress?.(results.stages.length / this.#options.tasks.length);
+  }
+
+  async dispose(): Promise<void> {
+    for (const fitter of this.#fitters.values()) await fitter.dispose();
+    await this.#features.dispose();
   }
 }
 

@@ -1,19 +1,21 @@
 /** Only B is trained, A is fixed with orthonormal rows: is it the product of two trained matrices that makes intruders? */
 import { rankCurveSvg } from "../../figures/rank-curve.ts";
 import type { Conclusion, Experiment, Results, Scale } from "../experiment.ts";
-import { sampleOf, spreadOf } from "../frame/statistics.ts";
+import { spreadOf } from "../frame/statistics.ts";
 import { allOf, isAbove, isSame } from "../frame/verdict.ts";
 import { totalIntruders } from "../jobs/spectra.ts";
 import { claimOf } from "./claims.ts";
+import { rankCurveOf } from "./curves.ts";
 import {
   accuracy,
+  effectiveRank,
   ILLUSION,
   loraRun,
-  meanOver,
   ofRuns,
   ofSpectra,
   percentOf,
   pretrainingLoss,
+  relativeChange,
   type Run,
   SETTING,
   withSpectra,
@@ -77,36 +79,18 @@ function conclude(results: Results, scale: Scale): Conclusion {
       ranks.map((r) => `r = ${r}: ${percentOf(right(both(r)))} and ${percentOf(right(fixed(r)))}`).join("; "),
     ),
   ];
-  const curve = (name: string, of: (r: number) => Run) => ({
-    name,
-    points: ranks.map((r) => {
-      const { mean, deviation } = sampleOf(counts(of(r)));
-      return { rank: r, y: mean, spread: deviation };
-    }),
-  });
+  const curve = (name: string, of: (r: number) => Run) =>
+    rankCurveOf(
+      name,
+      ranks.map((r) => [r, counts(of(r))]),
+    );
   const row = (name: string, run: Run) => [
     name,
     percentOf(right(run)),
     spreadOf(ofRuns(results, scale, run, pretrainingLoss), 3),
     spreadOf(counts(run), 1),
-    spreadOf(
-      ofSpectra(
-        results,
-        scale,
-        run,
-        meanOver((matrix) => matrix.effectiveRankDelta),
-      ),
-      1,
-    ),
-    spreadOf(
-      ofSpectra(
-        results,
-        scale,
-        run,
-        meanOver(({ normDelta, normBase }) => normDelta / normBase),
-      ),
-      3,
-    ),
+    spreadOf(ofSpectra(results, scale, run, effectiveRank), 1),
+    spreadOf(ofSpectra(results, scale, run, relativeChange), 3),
   ];
   return {
     claims,

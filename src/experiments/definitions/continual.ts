@@ -1,11 +1,19 @@
 /** Continual learning: full fine-tuning and LoRA of several ranks on six tasks, one after the other. */
 import type { ContinualMethod } from "../continual/method.ts";
 import { sequenceFigures } from "../continual/figures.ts";
-import { measuresOf, type MethodRuns, methodRuns, perSeed, planJobs, type ContinualPlan } from "../continual/plan.ts";
+import {
+  measuresOf,
+  type MethodRuns,
+  methodRuns,
+  perSeed,
+  planJobs,
+  spreadsText,
+  type ContinualPlan,
+} from "../continual/plan.ts";
 import { sequenceTables } from "../continual/tables.ts";
 import type { SequenceResult } from "../continual/sequence.ts";
 import type { Claim, Conclusion, Experiment, Results, Scale } from "../experiment.ts";
-import { spreadOf } from "../frame/statistics.ts";
+import { seedsText, spreadOf } from "../frame/statistics.ts";
 import { allOf, isAbove, isSame, type Verdict } from "../frame/verdict.ts";
 import { FULL_RATE, ILLUSION, PRODUCT } from "./protocol.ts";
 
@@ -84,13 +92,11 @@ export function concludeSequence(plan: ContinualPlan, results: Results, scale: S
   const all = methodRuns(plan, results, scale);
   const first = all.flatMap(({ runs }) => runs).find((run) => run !== undefined);
   const tasks = first?.tasks.length ?? 0;
-  const what = `${first?.tasks.map(({ name }) => name).join(", ") ?? "no task"}; ${scale.seeds.length} seed${scale.seeds.length === 1 ? "" : "s"}`;
+  const seeds = seedsText(scale.seeds.length);
+  const what = `${first?.tasks.map(({ name }) => name).join(", ") ?? "no task"}; ${seeds}`;
   return {
     claims: sequenceClaims(all),
-    figures: sequenceFigures(
-      all,
-      `${tasks} tasks, mean over ${scale.seeds.length} seed${scale.seeds.length === 1 ? "" : "s"}`,
-    ),
+    figures: sequenceFigures(all, `${tasks} tasks, mean over ${seeds}`),
     tables: sequenceTables(all),
     notes: [`Tasks: ${what}.`, ...cutNotes(all)],
   };
@@ -136,16 +142,8 @@ function sequenceClaims(all: readonly MethodRuns[]): Claim[] {
     const { holds, rule, words } = verdict;
     claims.push({ claim: text, source: `${ILLUSION}, ${source}`, published, found: `${found}; ${words}`, holds, rule });
   };
-  const shown = (of: (run: SequenceResult) => number, digits: number, scale = 1) =>
-    [full, ...ranks, ...controls]
-      .map(
-        (one) =>
-          `${one.label} ${spreadOf(
-            perSeed(one, of).map((value) => scale * value),
-            digits,
-          )}`,
-      )
-      .join(", ");
+  const shown = (of: (run: SequenceResult) => number, digits: number, times = 1) =>
+    spreadsText([full, ...ranks, ...controls], of, digits, times);
   const others = ranks.filter((one) => one !== lowest);
   if (others.length > 0) {
     claim(

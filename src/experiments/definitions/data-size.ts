@@ -1,10 +1,11 @@
 /** Intruders over the number of training texts. */
 import { sweepSvg } from "../../figures/sweep.ts";
 import type { Conclusion, Experiment, Results, Scale } from "../experiment.ts";
-import { sampleOf, spreadOf } from "../frame/statistics.ts";
+import { spreadOf } from "../frame/statistics.ts";
 import { isAbove, isSame } from "../frame/verdict.ts";
 import { totalIntruders } from "../jobs/spectra.ts";
 import { claimOf } from "./claims.ts";
+import { sweepOf } from "./curves.ts";
 import {
   accuracy,
   ILLUSION,
@@ -90,15 +91,13 @@ function conclude(results: Results, scale: Scale): Conclusion {
     [
       { name: "LoRA r = 1", one: LOW },
       { name: "LoRA r = 8, 2η", one: HIGH },
-    ].map(({ name, one }) => {
-      const samples = sizes.map((texts) => sampleOf(value(at(one, texts))));
-      return {
+    ].map(({ name, one }) =>
+      sweepOf(
         name,
-        x: sizes,
-        y: samples.map(({ mean }) => mean),
-        spread: samples.map(({ deviation }) => deviation),
-      };
-    });
+        sizes,
+        sizes.map((texts) => value(at(one, texts))),
+      ),
+    );
   const x = { label: "training texts (5 passes each)", log: true, ticks: sizes };
   return {
     claims,

@@ -8,25 +8,27 @@ import { similarityMapSvg } from "../../figures/similarity-maps.ts";
 import { sweepSvg } from "../../figures/sweep.ts";
 import { svd } from "../../linear-algebra/svd.ts";
 import type { Claim, Conclusion, Experiment, ExperimentFigure, Results, Scale } from "../experiment.ts";
-import { meanOf, sampleOf, spreadOf } from "../frame/statistics.ts";
+import { meanOf, seedsText, spreadOf } from "../frame/statistics.ts";
 import { allOf, isAbove, isSame } from "../frame/verdict.ts";
 import { baseSvds, type SpectraResult, totalIntruders } from "../jobs/spectra.ts";
 import { readTuned } from "../rig/weights-file.ts";
 import { claimOf } from "./claims.ts";
+import { rankCurveOf, sweepOf } from "./curves.ts";
 import {
   accuracy,
+  effectiveRank,
   FIXED_ALPHA,
   FIXED_ALPHA_RANKS,
   FULL_RANK,
   fullRun,
   ILLUSION,
   loraRun,
-  meanOver,
   ofRuns,
   ofSpectra,
   percentOf,
   pretrainingLoss,
   RANKS,
+  relativeChange,
   type Run,
   SETTING,
   testLoss,
@@ -83,13 +85,7 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
   const { ranks, fixedAlphaRanks } = rankPlan(scale);
   const counts = (run: Run) => ofSpectra(results, scale, run, totalIntruders);
   const right = (run: Run) => ofRuns(results, scale, run, accuracy);
-  const effective = (run: Run) =>
-    ofSpectra(
-      results,
-      scale,
-      run,
-      meanOver((matrix) => matrix.effectiveRankDelta),
-    );
+  const effective = (run: Run) => ofSpectra(results, scale, run, effectiveRank);
   const [full, eight, whole] = [counts(ofFull), counts(ofRank(8)), counts(ofRank(FULL_RANK))];
   const low = ranks.filter((r) => r <= 16);
   const claims: Claim[] = [];
@@ -200,12 +196,13 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
     `α = ${2 * FULL_RANK} ${spreadOf(effective(ofRank(FULL_RANK)), 1)}, α = 8 ${spreadOf(effective(ofFixedAlpha(FULL_RANK)), 1)}`,
   );
 
-  const seeds = `${scale.seeds.length} seed${scale.seeds.length === 1 ? "" : "s"}`;
+  const seeds = seedsText(scale.seeds.length);
   const [subtitle, meanSubtitle] = [`${seeds}, sum over 28 matrices`, `${seeds}, mean over the matrices`];
-  const curve = (name: string, runs: readonly (readonly [number, Run])[], value: (run: Run) => number[]) => ({
-    name,
-    points: runs.map(([rank, run]) => ({ rank, y: sampleOf(value(run)).mean, spread: sampleOf(value(run)).deviation })),
-  });
+  const curve = (name: string, runs: readonly (readonly [number, Run])[], value: (run: Run) => number[]) =>
+    rankCurveOf(
+      name,
+      runs.map(([rank, run]) => [rank, value(run)]),
+    );
   const doubled = ranks.map((r) => [r, ofRank(r)] as const);
   const fixed = fixedAlphaRanks.map((r) => [r, ofFixedAlpha(r)] as const);
   const level = (values: readonly number[], digits: number) => ({
@@ -217,12 +214,13 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
     ...ranks.filter((r) => [1, 8, 64, FULL_RANK].includes(r)).map((r) => [`r = ${r}`, ofRank(r)] as const),
   ];
   const swept = (xs: readonly number[], of: (run: Run, x: number) => number[]) =>
-    lines.map(([name, run]) => ({
-      name,
-      x: xs,
-      y: xs.map((x) => sampleOf(of(run, x)).mean),
-      spread: xs.map((x) => sampleOf(of(run, x)).deviation),
-    }));
+    lines.map(([name, run]) =>
+      sweepOf(
+        name,
+        xs,
+        xs.map((x) => of(run, x)),
+      ),
+    );
   const figures: ExperimentFigure[] = [
     {
       name: "intruders-by-rank",
@@ -309,15 +307,7 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
       1,
     ),
     spreadOf(effective(run), 1),
-    spreadOf(
-      ofSpectra(
-        results,
-        scale,
-        run,
-        meanOver(({ normDelta, normBase }) => normDelta / normBase),
-      ),
-      3,
-    ),
+    spreadOf(ofSpectra(results, scale, run, relativeChange), 3),
   ];
   return {
     claims,

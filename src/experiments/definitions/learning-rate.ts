@@ -3,10 +3,11 @@ import { spearman } from "../../analysis/measures/spearman.ts";
 import { sweepSvg } from "../../figures/sweep.ts";
 import { xyChartSvg } from "../../figures/xy-chart.ts";
 import type { Conclusion, Experiment, Holds, Results, Scale } from "../experiment.ts";
-import { sampleOf, spreadOf } from "../frame/statistics.ts";
+import { sampleOf, seedsText, spreadOf } from "../frame/statistics.ts";
 import { isAbove, type Verdict } from "../frame/verdict.ts";
 import { totalIntruders } from "../jobs/spectra.ts";
 import { claimOf } from "./claims.ts";
+import { sweepOf } from "./curves.ts";
 import {
   accuracy,
   FULL_RATE,
@@ -124,10 +125,18 @@ function conclude(results: Results, scale: Scale): Conclusion {
       `LoRA at η = ${(PRODUCT * bestLora) / 16}: ${spreadOf(counts(loraAt(bestLora)), 1)}, full at ${FULL_RATE * bestFull}: ${spreadOf(counts(fullAt(bestFull)), 1)}`,
     ),
   ];
-  const seeds = `${scale.seeds.length} seed${scale.seeds.length === 1 ? "" : "s"}`;
+  const seeds = seedsText(scale.seeds.length);
   const curves = (value: (run: Run) => number[]) => [
-    { name: "LoRA r = 8", ...points(lora, (times) => (PRODUCT * times) / 16, loraAt, value) },
-    { name: "full fine-tuning", ...points(full, (times) => FULL_RATE * times, fullAt, value) },
+    sweepOf(
+      "LoRA r = 8",
+      lora.map((times) => (PRODUCT * times) / 16),
+      lora.map((times) => value(loraAt(times))),
+    ),
+    sweepOf(
+      "full fine-tuning",
+      full.map((times) => FULL_RATE * times),
+      full.map((times) => value(fullAt(times))),
+    ),
   ];
   const x = { label: "learning rate η", log: true };
   const cloud = (value: (run: Run) => number[]) => [
@@ -238,20 +247,6 @@ function conclude(results: Results, scale: Scale): Conclusion {
       },
     ],
   };
-
-  function points(
-    options: readonly number[],
-    at: (times: number) => number,
-    run: (times: number) => Run,
-    value: (run: Run) => number[],
-  ) {
-    const samples = options.map((times) => sampleOf(value(run(times))));
-    return {
-      x: options.map(at),
-      y: samples.map(({ mean }) => mean),
-      spread: samples.map(({ deviation }) => deviation),
-    };
-  }
 }
 
 type Found = ReturnType<typeof spearman> | undefined;

@@ -1,11 +1,19 @@
 /** O-LoRA on six tasks, one after the other, with both of its penalties, against what it is made of. */
 import { sequenceFigures } from "../continual/figures.ts";
 import type { ContinualMethod } from "../continual/method.ts";
-import { measuresOf, type MethodRuns, methodRuns, perSeed, planJobs, type ContinualPlan } from "../continual/plan.ts";
+import {
+  measuresOf,
+  type MethodRuns,
+  methodRuns,
+  perSeed,
+  planJobs,
+  spreadsText,
+  type ContinualPlan,
+} from "../continual/plan.ts";
 import type { SequenceResult } from "../continual/sequence.ts";
 import { sequenceTables } from "../continual/tables.ts";
 import type { Claim, Conclusion, Experiment, Results, Scale } from "../experiment.ts";
-import { spreadOf } from "../frame/statistics.ts";
+import { seedsText } from "../frame/statistics.ts";
 import { allOf, isAbove, isAboveLevel, isSame, type Verdict } from "../frame/verdict.ts";
 import { cutNotes, generatedPlan, loraOf, SEQUENCE_SETTING } from "./continual.ts";
 
@@ -59,10 +67,9 @@ const overlapOf = ({ stages }: SequenceResult) => {
 
 export function concludeOLora(plan: ContinualPlan, results: Results, scale: Scale): Conclusion {
   const all = methodRuns(plan, results, scale);
-  const seeds = `${scale.seeds.length} seed${scale.seeds.length === 1 ? "" : "s"}`;
   return {
     claims: oLoraClaims(all),
-    figures: sequenceFigures(all, `r = ${R}, mean over ${seeds}`),
+    figures: sequenceFigures(all, `r = ${R}, mean over ${seedsText(scale.seeds.length)}`),
     tables: sequenceTables(all),
     notes: cutNotes(all),
   };
@@ -85,16 +92,7 @@ function oLoraClaims(all: readonly MethodRuns[]): Claim[] {
     const { section, ...rest } = text;
     claims.push({ ...rest, source: `${PAPER}, ${section}`, found: `${found}; ${words}`, holds, rule });
   };
-  const shown = (of: (run: SequenceResult) => number, digits: number, scale = 1) =>
-    all
-      .map(
-        (one) =>
-          `${one.label} ${spreadOf(
-            perSeed(one, of).map((value) => scale * value),
-            digits,
-          )}`,
-      )
-      .join(", ");
+  const shown = (of: (run: SequenceResult) => number, digits: number, times = 1) => spreadsText(all, of, digits, times);
   const ratio = (one: MethodRuns) => {
     const without = perSeed(plain, overlapOf);
     return perSeed(one, overlapOf).map((value, i) => value / without[i]!);

@@ -5,8 +5,8 @@
 import { job, type Job, type Results, type Scale } from "../experiment.ts";
 import { spreadOf } from "../frame/statistics.ts";
 import { SPECTRA, type SpectraResult } from "../jobs/spectra.ts";
-import { WHO_HAS_MORE } from "../rig/who-has-more.ts";
 import { BASE, TRAIN, type TrainResult, type TrainSettings, type Tuning } from "../jobs/train.ts";
+import { WHO_HAS_MORE } from "../tasks/who-has-more.ts";
 
 export const LORA_PAPER = "Hu et al. 2021";
 export const ILLUSION = "Shuttleworth et al. 2024";
@@ -128,9 +128,14 @@ export const testLoss = ({ testLoss: value }: TrainResult): number => value;
 export const pretrainingLoss = ({ pretrainingLoss: value }: TrainResult): number | null => value;
 
 /** Mean over the matrices. */
-export function meanOver(value: (matrix: SpectraResult["matrices"][number]) => number): (of: SpectraResult) => number {
+function meanOver(value: (matrix: SpectraResult["matrices"][number]) => number): (of: SpectraResult) => number {
   return ({ matrices }) => matrices.reduce((sum, matrix) => sum + value(matrix), 0) / matrices.length;
 }
+
+/** Of ΔW, mean over the matrices. */
+export const effectiveRank = meanOver(({ effectiveRankDelta }) => effectiveRankDelta);
+/** ‖ΔW‖ / ‖W₀‖, mean over the matrices. */
+export const relativeChange = meanOver(({ normDelta, normBase }) => normDelta / normBase);
 
 /** `92.3 ± 1.1 %` */
 export function percentOf(values: readonly number[]): string {

@@ -1,10 +1,11 @@
 /** How small may the rank be? (LoRA §7.2, table 6) */
 import { rankCurveSvg } from "../../figures/rank-curve.ts";
 import type { Conclusion, Experiment, Results, Scale } from "../experiment.ts";
-import { sampleOf, spreadOf } from "../frame/statistics.ts";
+import { spreadOf } from "../frame/statistics.ts";
 import { isAbove, isSame } from "../frame/verdict.ts";
 import { attentionRun, type Matrices } from "./attention-targets.ts";
 import { claimOf } from "./claims.ts";
+import { rankCurveOf } from "./curves.ts";
 import { accuracy, LORA_PAPER, ofRuns, percentOf, SETTING, testLoss, trained } from "./protocol.ts";
 
 const RANKS: readonly number[] = [1, 2, 4, 8, 64];
@@ -35,16 +36,18 @@ function conclude(results: Results, scale: Scale): Conclusion {
   const loss = (matrices: Matrices, r: number) => ofRuns(results, scale, attentionRun(matrices, r), testLoss);
   const words = (matrices: Matrices) => ranks.map((r) => `r = ${r} ${percentOf(right(matrices, r))}`).join(", ");
   const highest = ranks.at(-1)!;
-  const claims = [
+  const isEnough = (matrices: Matrices, named: string, published: string) =>
     claimOf(
       {
-        claim: `q and v: r = 1 is as good as r = ${highest}, within ${100 * MARGIN} points`,
+        claim: `${named}: r = 1 is as good as r = ${highest}, within ${100 * MARGIN} points`,
         source: `${LORA_PAPER}, table 6`,
-        published: "WikiSQL 73.4 at r = 1, 73.5 at r = 64; MNLI 91.3 and 91.4",
+        published,
       },
-      isSame(right("q,v", 1), right("q,v", highest), MARGIN),
-      words("q,v"),
-    ),
+      isSame(right(matrices, 1), right(matrices, highest), MARGIN),
+      words(matrices),
+    );
+  const claims = [
+    isEnough("q,v", "q and v", "WikiSQL 73.4 at r = 1, 73.5 at r = 64; MNLI 91.3 and 91.4"),
     claimOf(
       {
         claim: "q alone: r = 1 is below r = 8",
@@ -54,15 +57,7 @@ function conclude(results: Results, scale: Scale): Conclusion {
       isAbove(right("q", 8), right("q", 1), { digits: 3 }),
       words("q"),
     ),
-    claimOf(
-      {
-        claim: `q, k, v, o: r = 1 is as good as r = ${highest}, within ${100 * MARGIN} points`,
-        source: `${LORA_PAPER}, table 6`,
-        published: "WikiSQL 74.1 at r = 1, 73.9 at r = 64",
-      },
-      isSame(right("q,k,v,o", 1), right("q,k,v,o", highest), MARGIN),
-      words("q,k,v,o"),
-    ),
+    isEnough("q,k,v,o", "q, k, v, o", "WikiSQL 74.1 at r = 1, 73.9 at r = 64"),
     claimOf(
       {
         claim: "At r = 1, q and v are better than q alone",
@@ -82,13 +77,13 @@ function conclude(results: Results, scale: Scale): Conclusion {
         caption: "Bars: standard deviation over seeds.",
         svg: () =>
           rankCurveSvg(
-            CHOICES.map((matrices) => ({
-              name: matrices,
-              points: ranks.map((r) => {
-                const { mean, deviation } = sampleOf(right(matrices, r));
-                return { rank: r, y: 100 * mean, spread: 100 * deviation };
-              }),
-            })),
+            CHOICES.map((matrices) =>
+              rankCurveOf(
+                matrices,
+                ranks.map((r) => [r, right(matrices, r)]),
+                100,
+              ),
+            ),
             { title: "Accuracy by rank", y: { label: "accuracy (%)" } },
           ),
       },

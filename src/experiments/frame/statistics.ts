@@ -23,6 +23,11 @@ export function meanOf(values: readonly number[]): number {
   return values.length === 0 ? NaN : values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
+/** `1 seed`, `3 seeds` */
+export function seedsText(n: number): string {
+  return `${n} seed${n === 1 ? "" : "s"}`;
+}
+
 /** `0.871 ± 0.012`: mean and standard deviation; without the latter for a single number. */
 export function spreadOf(values: readonly number[], digits: number): string {
   const { mean, deviation, n } = sampleOf(values);

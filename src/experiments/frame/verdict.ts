@@ -8,7 +8,7 @@
  * can be said.
  */
 import type { Holds } from "../experiment.ts";
-import { sampleOf } from "./statistics.ts";
+import { sampleOf, seedsText } from "./statistics.ts";
 
 const ERRORS = 2;
 
@@ -96,7 +96,6 @@ function differences(a: readonly number[], b: readonly number[]): number[] {
 function differenceText(found: readonly number[], digits: number): string {
   const { mean, error, n } = sampleOf(found);
   if (n === 0) return "no data";
-  const seeds = n === 1 ? "1 seed" : `${n} seeds`;
   const sign = mean < 0 ? "−" : "+";
-  return `difference ${sign}${Math.abs(mean).toFixed(digits)}${n === 1 ? "" : ` ± ${error.toFixed(digits)} s.e.`} (${seeds})`;
+  return `difference ${sign}${Math.abs(mean).toFixed(digits)}${n === 1 ? "" : ` ± ${error.toFixed(digits)} s.e.`} (${seedsText(n)})`;
 }

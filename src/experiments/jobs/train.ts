@@ -16,14 +16,14 @@ import type { Trainable } from "../../lm/trainable.ts";
 import { qr } from "../../linear-algebra/columns.ts";
 import { countElements, type ParameterSpec } from "../../nn/module.ts";
 import { Random, streamOf } from "../../random.ts";
-import { Trainer } from "../../train/trainer.ts";
 import { canonical } from "../canonical.ts";
 import type { JobContext, JobKind } from "../experiment.ts";
 import { bundledIdentity } from "../rig/bundled.ts";
+import { trainRows } from "../rig/train-rows.ts";
 import { checkpointFile, FINAL, type KeptMatrix, writeTuned } from "../rig/weights-file.ts";
-import { WHO_HAS_MORE } from "../rig/who-has-more.ts";
 import { openWorkbench, type Workbench } from "../rig/workbench.ts";
 import { type Example, type GeneratedTask, TASKS } from "../tasks/index.ts";
+import { WHO_HAS_MORE } from "../tasks/who-has-more.ts";
 
 export interface TrainSettings {
   /** Name of a generated task. */
@@ -152,7 +152,6 @@ async function train(settings: TrainSettings, context: JobContext): Promise<Trai
   const bench = await openWorkbench({ classes: labels.length, headSeed: seed, threads: context.threads });
   try {
     const tuned = await startTuning(bench, tuning, seed);
-    const losses: number[] = [];
     const reached: CheckpointResult[] = [];
     const keep = async (file: string) => {
       const { shape, name } = bench.head;
@@ -165,37 +164,29 @@ async function train(settings: TrainSettings, context: JobContext): Promise<Trai
         tuned.scaling,
       );
     };
-    const trainer = new Trainer({
-      model: { trainable: () => tuned.trainable },
-      trainDataset: await bench.rowsOf(texts.train, seed),
-      padId: bench.tokenizer.padId,
-      args: {
-        maxSteps: steps,
-        perDeviceTrainBatchSize: BATCH,
+    const since: number[] = [];
+    const losses = await trainRows(
+      { language: bench.classifier, what: tuningName(tuning), trained: tuned.trained, adapters: tuned.adapters },
+      await bench.rowsOf(texts.train, seed),
+      {
+        length: { steps },
+        batchSize: BATCH,
         learningRate,
-        lrSchedulerType: "linear",
         warmupRatio: WARM_UP,
-        weightDecay: 0,
         seed,
-        loggingSteps: steps,
-        saveStrategy: "no",
+        padId: bench.tokenizer.padId,
       },
-      callbacks: [
-        {
-          async onStep({ step, loss }) {
-            losses.push(loss);
-            context.progress(step / steps);
-            if (!checkpoints.includes(step)) return;
-            const since = losses.slice(reached.at(-1)?.step ?? 0);
-            reached.push({ step, loss: mean(since) });
-            await keep(checkpointFile(step));
-          },
+      {
+        signal: context.signal,
+        async onStep({ step, loss }) {
+          since.push(loss);
+          context.progress(step / steps);
+          if (!checkpoints.includes(step)) return;
+          reached.push({ step, loss: mean(since.splice(0)) });
+          await keep(checkpointFile(step));
         },
-      ],
-    });
-    const { reason } = await trainer.train(context.signal === undefined ? {} : { signal: context.signal });
-    context.signal?.throwIfAborted();
-    if (reason !== "finished") throw new Error(`training ended: ${reason}`);
+      },
+    );
     await keep(FINAL);
     await tuned.merge();
     await bench.changed();
@@ -205,7 +196,7 @@ async function train(settings: TrainSettings, context: JobContext): Promise<Trai
       testLoss: loss,
       losses: tenths(losses),
       pretrainingLoss: await bench.pretrainingLoss(settings.documents),
-      trained: countElements(tuned.trainable.trained),
+      trained: countElements(tuned.trained),
       checkpoints: reached,
     };
   } finally {
@@ -213,8 +204,7 @@ async function train(settings: TrainSettings, context: JobContext): Promise<Trai
   }
 }
 
-interface StartedTuning {
-  readonly trainable: Trainable;
+interface StartedTuning extends Pick<Trainable, "trained" | "adapters"> {
   /** alpha / r; 1 where there are no factors. */
   readonly scaling: number;
   /** By the names of layers, as they are now. */
@@ -225,19 +215,13 @@ interface StartedTuning {
 
 async function startTuning(bench: Workbench, tuning: Tuning, seed: number): Promise<StartedTuning> {
   const { classifier: language, device, layers, head } = bench;
-  const files = {
-    language,
-    what: tuningName(tuning),
-    ready: async () => {},
-    save: async () => {},
-    restore: async () => {},
-  };
   const read = async (name: string) => (await device.read(name)).data as Float32Array;
   if (tuning.method === "full") {
     const weights = new Set(layers.map(({ weight }) => weight));
     const trained = language.model.parameters.filter(({ name }) => weights.has(name) || name === head.name);
     return {
-      trainable: { ...files, trained, adapters: [] },
+      trained,
+      adapters: [],
       scaling: 1,
       async kept() {
         const found = new Map<string, KeptMatrix>();
@@ -261,7 +245,8 @@ async function startTuning(bench: Workbench, tuning: Tuning, seed: number): Prom
   };
   const isLora = tuning.method === "lora";
   return {
-    trainable: { ...files, trained, adapters: [adapter] },
+    trained,
+    adapters: [adapter],
     scaling: isLora ? tuning.alpha / tuning.r : 1,
     async kept() {
       const found = new Map<string, KeptMatrix>();

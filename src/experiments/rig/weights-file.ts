@@ -5,8 +5,9 @@
 import { join } from "node:path";
 import { openSafetensors, writeSafetensors } from "../../formats/safetensors/index.ts";
 import type { Matrix } from "../../linear-algebra/svd.ts";
+import { readModel } from "../../lm/read-model.ts";
 import type { LinearLayer } from "../../nn/module.ts";
-import { bodyLayers, bundledModel } from "./workbench.ts";
+import { bodyLayers } from "./backbone.ts";
 import { MODEL } from "./bundled.ts";
 
 /** s · B A */
@@ -127,7 +128,7 @@ async function readBase(): Promise<ReadonlyMap<string, BaseMatrix>> {
   const file = await openSafetensors(join(MODEL, "model.safetensors"));
   try {
     const found = new Map<string, BaseMatrix>();
-    for (const layer of bodyLayers(await bundledModel())) {
+    for (const layer of bodyLayers((await readModel(MODEL)).model)) {
       const data = await file.readFloat32(layer.weight);
       found.set(layer.weight, { layer, matrix: { rows: layer.outFeatures, columns: layer.inFeatures, data } });
     }

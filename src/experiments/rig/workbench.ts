@@ -1,23 +1,16 @@
 /**
- * The bundled model on a device of its own, as two models that share their weights: one that says the class of a text, and one
- * that goes on with it. The first is tuned and tested; the second says what was forgotten of pretraining.
+ * The bundled model as two models that share their weights: one that says the class of a text, and one that goes on with it. The
+ * first is tuned and tested; the second says what was forgotten of pretraining.
  */
 import { memoryRows, type Row, type RowSource } from "../../data/row-source.ts";
-import { IGNORED } from "../../data/sample.ts";
-import { loadTokenizer, type Tokenizer } from "../../data/text/index.ts";
-import { readModelConfig } from "../../formats/model/config.ts";
-import { loadWeights } from "../../formats/model/weights.ts";
+import type { Tokenizer } from "../../data/text/index.ts";
 import { LanguageModel } from "../../lm/language-model.ts";
-import { supervisedRows } from "../../lm/rows.ts";
-import { sequenceFeeds } from "../../lm/sequence.ts";
-import { familyOf } from "../../models/index.ts";
-import type { TextModel } from "../../models/text-model.ts";
 import type { LinearLayer, ParameterSpec } from "../../nn/module.ts";
-import { Random, streamOf } from "../../random.ts";
-import { ortDevice } from "../../runtime/node/device-node.ts";
+import { initializeParameters } from "../../parameters.ts";
 import type { Device } from "../../runtime/runtime.ts";
-import { evaluateRows } from "../../train/evaluate-rows.ts";
+import { evaluateRows, type RowsEvaluation } from "../../train/evaluate-rows.ts";
 import type { Example } from "../tasks/index.ts";
+import { Backbone, headParameters } from "./backbone.ts";
 import { heldOutTexts, MODEL } from "./bundled.ts";
 
 /** Rows of an evaluation that are computed at a time. */
@@ -41,8 +34,8 @@ export interface Workbench {
    * @param count documents, the shortest. Default: all 124
    */
   pretrainingLoss(count?: number): Promise<number>;
-  /** Share of the examples whose class is the most probable one, and the mean loss. @param adapters that are on */
-  test(examples: readonly Example[], adapters?: readonly string[]): Promise<TestResult>;
+  /** Share of the examples whose class is the most probable one, and the mean loss. */
+  test(examples: readonly Example[]): Promise<TestResult>;
   /** Draws the head of classes anew. */
   freshHead(seed: number): Promise<void>;
   /** To be called when weights were written: what was compiled may hold the old ones. */
@@ -67,33 +60,15 @@ export async function openWorkbench({
   readonly headSeed: number;
   readonly threads?: number | undefined;
 }): Promise<Workbench> {
-  const tokenizer = await loadTokenizer(MODEL);
-  const device = await ortDevice({ device: "cpu", ...(threads === undefined ? {} : { threads }) });
+  const backbone = await Backbone.open(MODEL, threads);
   try {
-    const [causalModel, model] = [await bundledModel(), await bundledModel(classes)];
-    await loadWeights(device, causalModel.parameters, MODEL, { tied: causalModel.tied });
-    const known = new Set(causalModel.parameters.map(({ name }) => name));
-    const [head, ...others] = model.parameters.filter(({ name }) => !known.has(name));
-    if (head === undefined || others.length > 0) throw new Error("the head of classes has one matrix");
-    const bench = new Bench(device, tokenizer, model, causalModel, head);
+    const bench = new Bench(backbone, classes);
     await bench.freshHead(headSeed);
     return bench;
   } catch (error) {
-    await device.dispose();
+    await backbone.dispose();
     throw error;
   }
-}
-
-/** The bundled model without its weights. @param classes default: the model of tokens */
-export async function bundledModel(classes?: number): Promise<TextModel> {
-  const config = await readModelConfig(MODEL);
-  const task = classes === undefined ? undefined : ({ kind: "classification", classes } as const);
-  return familyOf(config.modelType).build(config, task);
-}
-
-/** Linear layers between embeddings and head. */
-export function bodyLayers({ layers }: TextModel): readonly LinearLayer[] {
-  return layers.filter((layer): layer is LinearLayer => layer.kind === "linear" && layer.isOutput !== true);
 }
 
 class Bench implements Workbench {
@@ -103,54 +78,44 @@ class Bench implements Workbench {
   readonly causal: LanguageModel;
   readonly layers: readonly LinearLayer[];
   readonly head: ParameterSpec;
+  readonly #backbone: Backbone;
   #heldOut: Promise<readonly Row[]> | undefined;
 
-  constructor(device: Device, tokenizer: Tokenizer, model: TextModel, causal: TextModel, head: ParameterSpec) {
+  constructor(backbone: Backbone, classes: number) {
+    const { device, tokenizer, pretrained, layers } = backbone;
+    const model = backbone.classifier(classes);
+    const [head, ...others] = headParameters(model);
+    if (head === undefined || others.length > 0) throw new Error("the head of classes has one matrix");
     this.device = device;
     this.tokenizer = tokenizer;
     this.classifier = new LanguageModel(device, model);
-    this.causal = new LanguageModel(device, causal);
-    this.layers = bodyLayers(model);
+    this.causal = pretrained;
+    this.layers = layers;
     this.head = head;
+    this.#backbone = backbone;
   }
 
   async rowsOf(examples: readonly Example[], seed?: number): Promise<RowSource> {
-    return memoryRows(await encoded(this.tokenizer, examples), { seed });
+    return memoryRows((await this.#backbone.encode(examples)).rows, { seed });
   }
 
   async pretrainingLoss(count = Infinity): Promise<number> {
     this.#heldOut ??= heldOut(this.tokenizer, this.causal.model.maxPositions);
-    const source = memoryRows((await this.#heldOut).slice(0, count));
-    const result = await evaluateRows({ language: this.causal, adapters: [] }, source, BATCH, this.tokenizer.padId);
-    return result!.loss;
+    return (await this.#evaluate(this.causal, (await this.#heldOut).slice(0, count))).loss;
   }
 
-  async test(examples: readonly Example[], adapters: readonly string[] = []): Promise<TestResult> {
-    const { model } = this.classifier;
-    const rows = await encoded(this.tokenizer, examples);
-    let [right, loss] = [0, 0];
-    for (let start = 0; start < rows.length; start += BATCH) {
-      const batch = supervisedRows(rows.slice(start, start + BATCH), this.tokenizer.padId);
-      const names = Array.from({ length: batch.batch }, () => adapters);
-      const { data } = await this.classifier.logits(sequenceFeeds(model, batch), names);
-      for (const [i, at] of batch.rows.entries()) {
-        const logits = Array.from(data.subarray(at * model.outputs, (at + 1) * model.outputs), Number);
-        const most = Math.max(...logits);
-        const label = batch.labels[i]!;
-        if (logits.indexOf(most) === label) right++;
-        loss += most - logits[label]! + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0));
-      }
-    }
-    return { accuracy: right / rows.length, loss: loss / rows.length };
+  async test(examples: readonly Example[]): Promise<TestResult> {
+    const { rows } = await this.#backbone.encode(examples);
+    const { loss, metrics } = await this.#evaluate(this.classifier, rows);
+    return { accuracy: metrics!.accuracy, loss };
+  }
+
+  async #evaluate(language: LanguageModel, rows: readonly Row[]): Promise<RowsEvaluation> {
+    return (await evaluateRows({ language, adapters: [] }, memoryRows(rows), BATCH, this.tokenizer.padId))!;
   }
 
   async freshHead(seed: number): Promise<void> {
-    const { name, shape, init } = this.head;
-    const data = init(
-      new Random(seed, streamOf(name)),
-      shape.reduce((a, b) => a * b, 1),
-    );
-    await this.device.write(name, { dtype: "float32", shape, data });
+    await initializeParameters(this.device, [this.head], seed);
     await this.classifier.changed();
   }
 
@@ -161,18 +126,8 @@ class Bench implements Workbench {
 
   async dispose(): Promise<void> {
     await this.classifier.dispose();
-    await this.causal.dispose();
-    await this.device.dispose();
+    await this.#backbone.dispose();
   }
-}
-
-async function encoded(tokenizer: Tokenizer, examples: readonly Example[]): Promise<Row[]> {
-  const ids = await tokenizer.encodeBatch(examples.map(({ text }) => text));
-  return ids.map((inputIds, i) => ({
-    inputIds,
-    labels: new Int32Array(inputIds.length).fill(IGNORED),
-    targets: [{ at: inputIds.length - 1, label: examples[i]!.label }],
-  }));
 }
 
 async function heldOut(tokenizer: Tokenizer, length: number): Promise<readonly Row[]> {
