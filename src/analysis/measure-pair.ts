@@ -40,6 +40,7 @@ export async function measurePair(
   const normDelta = Math.hypot(...delta.values);
   const floor = tuned === undefined || rounding === 0 ? 0 : roundingLevel(frobenius(tuned), shape, rounding);
   const above = numericRank(delta.values, shape);
+  const rank = numericRank(delta.values, shape, { floor });
   const common = {
     name,
     shape,
@@ -49,7 +50,7 @@ export async function measurePair(
     sigma_delta: Array.from(delta.values.subarray(0, above)),
     effective_rank_delta: effectiveRank(delta.values),
     stable_rank_delta: stableRank(delta.values),
-    numeric_rank_delta: numericRank(delta.values, shape, { floor }),
+    numeric_rank_delta: rank,
     norm_delta: normDelta,
   };
   const opposite: Side = side === "left" ? "right" : "left";
@@ -77,6 +78,8 @@ export async function measurePair(
       },
     };
   }
+  // Of a difference of stored weights, directions below its rounding are noise; those of factors are all meant.
+  const directions = "kind" in update ? r : Math.min(r, rank);
   const similar = cosines(vectorsOf(before, side), vectorsOf(after, side));
   const search = (which: Side, matrix: typeof similar) =>
     intrudersAmong(maxCosines(matrix), {
@@ -106,7 +109,7 @@ export async function measurePair(
       effective_rank_base: effectiveRank(before.values),
       effective_rank_tuned: effectiveRank(after.values),
       norm_base: frobenius(base),
-      amplification: amplification(base, delta, r, seed, before),
+      amplification: directions === 0 ? null : amplification(base, delta, directions, seed, before),
       similarity_top: corner(similar, CORNER),
       similarity_corner: coarse(corner(similar, LARGER_CORNER)),
       similarity: coarse(pooled(similar, GRID)),

@@ -87,7 +87,7 @@ export interface MatrixReport {
   /** Frobenius norms. */
   readonly norm_base: number;
   readonly norm_delta: number;
-  /** Null without a base. */
+  /** In min(r of the adapter or k, numeric rank) directions. Null without a base, or where ΔW is rounding alone. */
   readonly amplification: Amplification | null;
   /** |U₀ᵀ U|, rows: base vectors, columns: tuned ones; the ten first of each. */
   readonly similarity_top: readonly (readonly number[])[];

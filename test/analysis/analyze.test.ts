@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { analyze } from "../../src/analysis/analyze.ts";
+import { projected } from "../../src/analysis/measures/amplification.ts";
 import { effectiveRank } from "../../src/analysis/measures/ranks.ts";
 import { svd } from "../../src/linear-algebra/svd.ts";
 import { LowrankError } from "../../src/errors.ts";
@@ -73,6 +74,28 @@ suite("analyze", () => {
     matrix.sigma_tuned.forEach((value, i) => near(value, largest.values[i]!));
     assert.deepEqual([matrix.side, matrix.other_side.side, matrix.k], ["right", "left", 4]);
     assert.equal(matrix.intruders, 3);
+  });
+
+  test("amplification is in the directions that a difference of weights has, not in those of its rounding", async () => {
+    const { matrices } = await analyze(base, tuned, options);
+    for (const [name, rank] of [
+      ["model.layers.0.q_proj.weight", 3],
+      ["model.layers.0.up_proj.weight", 1],
+    ] as const) {
+      const [[rows, columns], W, T] = [weights[name].shape, weights[name].values, planted[name]!.values];
+      const [m, n] = [rows!, columns!];
+      const delta = svd({ rows: m, columns: n, data: Float64Array.from(T, (value, i) => value - W[i]!) });
+      const along = projected(
+        { rows: m, columns: n, data: Float64Array.from(W) },
+        delta.left.slice(0, rank),
+        delta.right.slice(0, rank),
+      );
+      const { amplification } = matrices.find((each) => each.name === name)!;
+      assert.equal(amplification!.r, rank);
+      near(amplification!.factor!, Math.hypot(...delta.values) / along);
+    }
+    // All k of them where ΔW has as many.
+    assert.equal(matrices.find(({ name }) => name === "model.layers.1.q_proj.weight")!.amplification!.r, 10);
   });
 
   test("an adapter alone: the update without a base", async () => {
