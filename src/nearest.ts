@@ -10,6 +10,14 @@ export function nearest(wanted: string, names: readonly string[]): string | unde
   return best?.name;
 }
 
+/** The name with the smallest edit distance, if that is at most a third of the longer one: a name that may have been meant. */
+export function meant(wanted: string, names: readonly string[]): string | undefined {
+  const found = nearest(wanted, names);
+  return found !== undefined && 3 * distance(found, wanted) <= Math.max(found.length, wanted.length)
+    ? found
+    : undefined;
+}
+
 /** Levenshtein's edit distance. */
 export function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);

@@ -13,6 +13,7 @@ export function instructionFiles(): Record<string, string> {
     instructions_test: { file_name: "instructions-test.jsonl", columns },
     moods: { file_name: "moods.jsonl", columns: { text: "text", label: "label" } },
     moods_test: { file_name: "moods-test.jsonl", columns: { text: "text", label: "label" } },
+    pretraining_sample: { file_name: "pretraining-held-out.jsonl", columns: { prompt: "text" } },
   };
   return {
     "instructions.jsonl": jsonl(train),

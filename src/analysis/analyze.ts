@@ -3,7 +3,8 @@
  * {@link AnalysisReport}. One matrix after the other is read, decomposed in other threads and let go.
  */
 import { ConfigError } from "../errors.ts";
-import { trackCheckpoints } from "./checkpoint-tracks.ts";
+import { checkpointsIn, trackCheckpoints } from "./checkpoint-tracks.ts";
+import { locate } from "./locate.ts";
 import { measurePair } from "./measure-pair.ts";
 import { DEFAULT_EPSILON, DEFAULT_K, MIN_WIDTH } from "./measures/intruders.ts";
 import { openDecomposer } from "./open-decomposer.ts";
@@ -60,6 +61,10 @@ export async function analyze(
     throw new ConfigError({ where: "checkpoints", what: "intruders are counted against a base, and there is none" });
   }
   const { signal, threads, cacheDir, onProgress } = options;
+  if (options.checkpoints !== undefined) {
+    // They are read when everything else is done: what is wrong with them is said before.
+    for (const { path } of await checkpointsIn(options.checkpoints)) await locate(path, options);
+  }
   const opened = await openPairs(base, tuned, options);
   const decomposer = await openDecomposer({
     ...(threads === undefined ? {} : { threads }),
@@ -161,7 +166,10 @@ function warningsOf(
   { base, pairs }: WeightPairs,
   checkpoints: readonly CheckpointReport[] | undefined,
 ): string[] {
-  if (matrices.length === 0) return [`nothing changed: all ${pairs.length} matrices are those of the base`];
+  if (matrices.length === 0)
+    return [
+      `nothing changed in the ${counted(pairs.length, "matrix", "matrices")} that ${pairs.length === 1 ? "was" : "were"} compared`,
+    ];
   if (base === null) return ["there is no base: only the update is looked at, and intruders cannot be counted"];
   const { side } = matrices[0]!;
   const narrow = matrices.filter(({ shape }) => shape[side === "left" ? 0 : 1] < MIN_WIDTH);

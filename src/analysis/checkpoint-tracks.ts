@@ -1,7 +1,7 @@
 /** How intruders come and grow over the checkpoints of a run: their σ, their rank, and how far they turn between two. */
-import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError } from "../errors.ts";
+import { namesInFolder, statIfThere } from "../formats/safetensors/user-folder.ts";
 import type { Columns } from "../linear-algebra/columns.ts";
 import type { AnalyzeOptions } from "./analyze.ts";
 import type { Decomposer } from "./decomposer.ts";
@@ -18,16 +18,20 @@ interface Checkpoint {
   readonly path: string;
 }
 
-/** Whole checkpoints in a run's folder, by rising step. @throws ConfigError if there are none */
+/** Whole checkpoints in a run's folder, by rising step. @throws ConfigError if there are none; FormatError if they may not be read */
 export async function checkpointsIn(dir: string): Promise<Checkpoint[]> {
-  const names: string[] = await readdir(dir).catch((cause: unknown) => {
-    throw new ConfigError({ where: "--checkpoints", what: "there is no such folder", got: dir, cause });
-  });
+  const there = await statIfThere(dir);
+  if (there?.isDirectory() !== true) {
+    const what = there === undefined ? "there is no such folder" : "this is a file: give the folder of a run";
+    throw new ConfigError({ where: "--checkpoints", what, got: dir });
+  }
+  const names = await namesInFolder(dir);
   const found: Checkpoint[] = [];
   for (const name of names) {
     const digits = /^checkpoint-(\d+)$/.exec(name)?.[1];
     const path = join(dir, name);
-    if (digits !== undefined && (await stat(path)).isDirectory()) found.push({ step: Number(digits), path });
+    if (digits !== undefined && (await statIfThere(path))?.isDirectory() === true)
+      found.push({ step: Number(digits), path });
   }
   if (found.length > 0) return found.toSorted((a, b) => a.step - b.step);
   throw new ConfigError({

@@ -1,8 +1,8 @@
 /** What a name on a command line is the weights of: a model, an adapter, a file of tensors; on this machine or on the hub. */
-import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { DataError } from "../errors.ts";
 import { convertHint } from "../formats/safetensors/other-formats.ts";
+import { namesInFolder, statIfThere } from "../formats/safetensors/user-folder.ts";
 import { type HubProgress, resolveFolder } from "../hub/resolve.ts";
 
 export interface LocateOptions {
@@ -25,17 +25,17 @@ export type Located =
 const PICKLE = /\.(bin|pt|pth|ckpt)$/;
 const CHECKPOINT = /^model(-\d+-of-\d+)?\.safetensors(\.index\.json)?$/;
 
-/** @throws DataError saying what it is, if it is none of these; as {@link resolveFolder} for names on the hub */
+/** @throws DataError saying what it is, if it is none of these; FormatError if it may not be read; as {@link resolveFolder} for names on the hub */
 export async function locate(name: string, options: LocateOptions = {}): Promise<Located> {
-  const found = await stat(name).catch(() => undefined);
+  const found = await statIfThere(name);
   if (found?.isFile() === true) return locateFile(name);
-  if (found?.isDirectory() === true) return locateFolder(name, name, await readdir(name));
+  if (found?.isDirectory() === true) return locateFolder(name, name, await namesInFolder(name));
   const { onDownload, ...rest } = options;
   const asked = { ...rest, ...(onDownload === undefined ? {} : { onProgress: onDownload }) };
   // Adapters are of the hub's kind of models too: the small files say which it is.
   const files = ["config.json", "adapter_config.json"];
   const { dir: probe } = await resolveFolder(name, { ...asked, kind: "model", files });
-  const kind = (await readdir(probe)).includes("adapter_config.json") ? "adapter" : "model";
+  const kind = (await namesInFolder(probe)).includes("adapter_config.json") ? "adapter" : "model";
   const { dir } = await resolveFolder(name, { ...asked, kind });
   return { kind, name, dir };
 }

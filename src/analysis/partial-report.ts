@@ -38,7 +38,9 @@ export async function openPartialReport(path: string, key: string): Promise<Part
     known: (name) => known.get(name),
     async add(report) {
       known.set(report.name, report);
-      await appendFile(path, `${JSON.stringify(report)}\n`);
+      await appendFile(path, `${JSON.stringify(report)}\n`).catch((error: unknown) => {
+        throw asFormatError(error, path, "cannot be written");
+      });
     },
   };
 }

@@ -1,9 +1,10 @@
 /** A whole checkpoint with its intruders scaled down: every other tensor is written as it is, byte for byte. */
-import { copyFile, mkdir, readdir } from "node:fs/promises";
+import { copyFile, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { encodeFloat32, isFloatDtype } from "../formats/safetensors/dtype.ts";
 import { type TensorToWrite, writeSharded } from "../formats/safetensors/index.ts";
+import { namesInFolder } from "../formats/safetensors/user-folder.ts";
 import type { Columns } from "../linear-algebra/columns.ts";
 import type { CheckpointWeights } from "./checkpoint-weights.ts";
 import { changeOf, findIn, intrudersLeft, type RepairCall, type Repaired, repairedMatrix } from "./repair-call.ts";
@@ -57,7 +58,7 @@ async function writeModel(dir: string, tuned: CheckpointWeights, changes: Readon
   await mkdir(dir, { recursive: true });
   const from = tuned.dir;
   if (from !== undefined) {
-    for (const name of await readdir(from)) {
+    for (const name of await namesInFolder(from)) {
       if (COMPANION.test(name) && !WEIGHTS.test(name)) await copyFile(join(from, name), join(dir, name));
     }
   }

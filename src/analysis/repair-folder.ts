@@ -1,6 +1,8 @@
 /** The folder of a repair. */
 import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { LABELS_FILE } from "../data/datasets/classes.ts";
+import { TEMPLATE_FOLDER } from "../data/text-files.ts";
 import { ConfigError, listed } from "../errors.ts";
 import { asFormatError } from "../formats/safetensors/source.ts";
 import type { RepairReport } from "./repair-report.ts";
@@ -8,7 +10,14 @@ import type { RepairReport } from "./repair-report.ts";
 export const REPAIR_FILE = "repair.json";
 
 /** What an earlier repair consists of: an adapter. Whole models are checked by what writes them. */
-const ADAPTER = new Set([REPAIR_FILE, "adapter_config.json", "adapter_model.safetensors", "README.md"]);
+const ADAPTER = new Set([
+  REPAIR_FILE,
+  "adapter_config.json",
+  "adapter_model.safetensors",
+  "README.md",
+  LABELS_FILE,
+  TEMPLATE_FOLDER,
+]);
 const MODEL =
   /^(config|generation_config|tokenizer\w*|special_tokens_map|added_tokens|vocab)\.json$|^model(-\d+-of-\d+)?\.safetensors(\.index\.json)?$|\.(txt|model|jinja)$/;
 
@@ -34,5 +43,8 @@ function refused(where: string, what: string): ConfigError {
 }
 
 export async function writeRepairReport(dir: string, report: RepairReport): Promise<void> {
-  await writeFile(join(dir, REPAIR_FILE), `${JSON.stringify(report, null, 2)}\n`);
+  const path = join(dir, REPAIR_FILE);
+  await writeFile(path, `${JSON.stringify(report, null, 2)}\n`).catch((error: unknown) => {
+    throw asFormatError(error, path, "cannot be written");
+  });
 }

@@ -21,7 +21,7 @@ export interface AnalysisReport {
   /** Sentences that a reader must see: width below 64, a tall matrix on its left side, nothing changed. */
   readonly warnings: readonly string[];
   readonly matrices: readonly MatrixReport[];
-  /** Parameters that changed and are no matrix, and matrices that did not change: by name, with the reason. */
+  /** What is not in `matrices`, by name, with the reason: matrices that did not change, vectors, tables, other shapes. */
   readonly skipped: readonly { readonly name: string; readonly reason: string }[];
   /** Of a series of checkpoints, in the order of their steps. */
   readonly checkpoints?: readonly CheckpointReport[];

@@ -22,6 +22,9 @@ import type { Origin } from "./report.ts";
 /** What a matrix that did not change is listed with. */
 export const UNCHANGED = "did not change";
 
+/** And one that an adapter is on, whose update is zero. */
+export const ZERO_UPDATE = "the update is zero";
+
 export interface PairOptions extends LocateOptions {
   /** Names of weights to take, `*` for any part: `*q_proj*`. Default: all. */
   readonly filter?: string;
@@ -193,7 +196,9 @@ async function checkpointPairs(
       skipped,
       warnings: [
         ...(misshapen.length > 0
-          ? [`${misshapen.length} weights have another shape, and are left out: ${listed(misshapen)}`]
+          ? [
+              `${misshapen.length === 1 ? "1 weight has another shape, and is" : `${misshapen.length} weights have another shape, and are`} left out: ${listed(misshapen)}`,
+            ]
           : []),
         ...precisionWarnings(base, tuned, names),
       ],
@@ -419,7 +424,7 @@ function loadedPair(base: Matrix | undefined, delta: Matrix | FactoredUpdate): L
   return {
     ...(base === undefined ? {} : { base, tuned: sum(base, delta) }),
     delta,
-    ...(isZero ? { unchanged: "the update is zero" } : {}),
+    ...(isZero ? { unchanged: ZERO_UPDATE } : {}),
   };
 }
 

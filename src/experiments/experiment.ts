@@ -92,6 +92,11 @@ export interface Conclusion {
   readonly figures: readonly ExperimentFigure[];
   /** Numbers behind claims and figures, in rows that a person can read. */
   readonly tables: readonly ExperimentTable[];
+  /**
+   * What was measured here, on weights that jobs kept, and is in the result of no job: unrounded, for files beside the page.
+   * Default: nothing.
+   */
+  readonly measurements?: readonly ExperimentTable[];
   /** What a reader has to know: what could not be tested here, and why. Default: nothing. */
   readonly notes?: readonly string[];
 }
@@ -111,6 +116,43 @@ export interface Claim {
   readonly holds: Holds;
   /** How `holds` was decided. */
   readonly rule: string;
+  /** On what: with the rule it gives `holds` again. One for each of several that the claim asks for. */
+  readonly evidence: readonly Evidence[];
+}
+
+/** The numbers that decided, unrounded: one per seed in the order of the seeds (or of what takes their place), NaN where a job failed. */
+export type Evidence = DifferenceEvidence | CorrelationEvidence;
+
+export interface DifferenceEvidence {
+  /** Which of several: `r = 8`. */
+  readonly of?: string;
+  /** Whether values are above, or below, `against` by more than `margin`; or the same within `margin`. */
+  readonly test: "above" | "below" | "same";
+  readonly values: readonly number[];
+  /** One for each of the values, or a level for all. */
+  readonly against: readonly number[] | number;
+  readonly margin: number;
+  /** Of values − against, over the seeds that have both. */
+  readonly mean_difference: number;
+  /** Of that mean; infinite for a single seed. */
+  readonly standard_error: number;
+  /** Seeds that have both. */
+  readonly n: number;
+  readonly holds: Holds;
+}
+
+export interface CorrelationEvidence {
+  readonly of?: string;
+  /** Whether ranks of x and y go together (`positive`), or have nothing to do with each other (`none`). */
+  readonly test: "positive correlation" | "no correlation";
+  readonly x: readonly number[];
+  readonly y: readonly number[];
+  /** Spearman's; NaN where there are too few pairs. */
+  readonly rho: number;
+  /** Two-sided. */
+  readonly p: number;
+  readonly n: number;
+  readonly holds: Holds;
 }
 
 export interface ExperimentFigure {
@@ -120,13 +162,27 @@ export interface ExperimentFigure {
   /** What to see, in a sentence or two. */
   readonly caption: string;
   /** A function is called when the report is written; where it finds nothing to draw (ConfigError), the figure is left out. */
-  readonly svg: string | (() => string);
+  readonly chart: Chart | (() => Chart);
 }
+
+/** A picture, and the numbers that it was drawn from. */
+export interface Chart {
+  readonly svg: string;
+  readonly data: {
+    /** With units, if they have one. */
+    readonly columns: readonly string[];
+    /** As many cells as columns, not rounded. */
+    readonly rows: readonly (readonly Cell[])[];
+  };
+}
+
+/** Null: there is none. */
+export type Cell = string | number | null;
 
 export interface ExperimentTable {
   readonly name: string;
   readonly title: string;
   readonly columns: readonly string[];
   /** As many cells as columns; null is shown as a dash. */
-  readonly rows: readonly (readonly (string | number | null)[])[];
+  readonly rows: readonly (readonly Cell[])[];
 }

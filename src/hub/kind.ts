@@ -1,4 +1,5 @@
 /** The kinds of repositories, and which of their files are needed. Never a pickle: loading one runs its code. */
+import { LABELS_FILE } from "../data/datasets/classes.ts";
 import { TEMPLATE_FOLDER, TEXT_FILES } from "../data/text-files.ts";
 import { convertHint } from "../formats/safetensors/other-formats.ts";
 import { matchesGlob } from "./glob.ts";
@@ -16,7 +17,13 @@ const SHARDS = ["model.safetensors.index.json", "model-*-of-*.safetensors"];
 
 const PATTERNS: Readonly<Record<RepoKind, readonly string[]>> = {
   model: ["config.json", "generation_config.json", ...TEXT_FILES, `${TEMPLATE_FOLDER}/*.jinja`],
-  adapter: ["adapter_config.json", "adapter_model.safetensors", ...TEXT_FILES, `${TEMPLATE_FOLDER}/*.jinja`],
+  adapter: [
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    LABELS_FILE,
+    ...TEXT_FILES,
+    `${TEMPLATE_FOLDER}/*.jinja`,
+  ],
   dataset: ["**/*.json", "**/*.jsonl", "**/*.csv", "**/*.parquet", "**/*.txt"],
 };
 

@@ -1,14 +1,14 @@
 /** Folders that are here already. */
-import { readdir, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { resolve } from "node:path";
 import { DataError } from "../errors.ts";
+import { namesInFolder, statIfThere } from "../formats/safetensors/user-folder.ts";
 import { MARKER, notOfKind, type RepoKind } from "./kind.ts";
 
 /** The folder that a path leads to; undefined for what can be a name on the hub only. */
 export async function localFolder(nameOrPath: string, kind: RepoKind): Promise<string | undefined> {
   const path = resolve(nameOrPath.replace(/^~(?=$|[/\\])/, homedir()));
-  const found = nameOrPath === "" ? undefined : await stat(path).catch(() => undefined);
+  const found = nameOrPath === "" ? undefined : await statIfThere(path);
   if (found === undefined) {
     if (!/^(\.|\/|~|[A-Za-z]:)|\\|\/$|\/.*\//.test(nameOrPath)) return undefined;
     throw new DataError({ where: nameOrPath, what: "there is no such folder", hint: "check the path" });
@@ -17,7 +17,7 @@ export async function localFolder(nameOrPath: string, kind: RepoKind): Promise<s
     if (kind === "dataset") return path;
     throw new DataError({ where: nameOrPath, what: `this is a file: a ${kind} is given as its folder` });
   }
-  const names = await readdir(path);
+  const names = await namesInFolder(path);
   const marker = MARKER[kind];
   if (kind !== "dataset" && marker !== undefined && !names.includes(marker)) {
     throw lacking(nameOrPath, notOfKind(kind, names), names);

@@ -1,7 +1,7 @@
 /** λ-repair: against PEFT's reduce_intruder_dimension, exactly at any rank, of whole checkpoints, and what it refuses. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
@@ -69,6 +69,30 @@ suite("repair", async () => {
       }
     });
   }
+
+  test("what belongs to the adapter beside its weights comes along, and nothing of an earlier repair stays", async () => {
+    const [from, out] = [fresh(), fresh()];
+    await cp(ADAPTER, from, { recursive: true });
+    const companions = {
+      "labels.json": '["bad","good"]',
+      "tokenizer.json": "{}",
+      "tokenizer_config.json": "{}",
+      "chat_template.jinja": "{{ messages }}",
+      "additional_chat_templates/tool.jinja": "{{ tools }}",
+    };
+    await mkdir(join(from, "additional_chat_templates"));
+    for (const [name, text] of Object.entries(companions)) await writeFile(join(from, name), text);
+    await writeFile(join(from, "trainer_state.json"), "{}");
+    await repairAdapter(BASE, from, { ...options, out, lambda: 0.5 });
+    for (const [name, text] of Object.entries(companions)) assert.equal(await readFile(join(out, name), "utf8"), text);
+    assert.equal(existsSync(join(out, "trainer_state.json")), false);
+    await repairAdapter(BASE, ADAPTER, { ...options, out, lambda: 0.5 });
+    assert.deepEqual((await readdir(out)).toSorted(), [
+      "adapter_config.json",
+      "adapter_model.safetensors",
+      "repair.json",
+    ]);
+  });
 
   test("a layer without intruders keeps its factors to the bit; λ = 1 keeps all", async () => {
     const [half, one] = [fresh(), fresh()];

@@ -171,7 +171,7 @@ suite("pairs of weights", () => {
       partly.pairs.map(({ name }) => name),
       ["b.up.weight"],
     );
-    assert.match(partly.warnings.join(), /1 weights have another shape.*a\.up\.weight/);
+    assert.match(partly.warnings.join(), /1 weight has another shape.*a\.up\.weight/);
   });
 
   test("what is no weights at all is said, and what to give instead", async () => {

@@ -7,9 +7,9 @@ import { after, before, test } from "node:test";
 import { ConfigError } from "../../src/errors.ts";
 import { experimentList, runExperiments } from "../../src/cli/experiment/run.ts";
 import { EXPERIMENTS } from "../../src/experiments/definitions/index.ts";
-import { type Experiment, job, type JobKind } from "../../src/experiments/experiment.ts";
+import { type Chart, type Experiment, job, type JobKind } from "../../src/experiments/experiment.ts";
+import { rankCurve } from "../../src/experiments/frame/charts.ts";
 import { isAbove } from "../../src/experiments/frame/verdict.ts";
-import { rankCurveSvg } from "../../src/figures/rank-curve.ts";
 
 const NUMBER: JobKind<{ readonly seed: number; readonly add: number }, { readonly value: number }> = {
   name: "number",
@@ -32,7 +32,7 @@ const toy = (add: number): Experiment => ({
   conclude(results, { seeds }) {
     const of = (one: number) => seeds.map((seed) => results.of(job(NUMBER, { seed, add: one }))?.value ?? NaN);
     const verdict = isAbove(of(add), of(0));
-    const points = [{ rank: 1, y: 1 }];
+    const points = [{ rank: 1, samples: of(add) }];
     return {
       claims: [
         {
@@ -42,6 +42,7 @@ const toy = (add: number): Experiment => ({
           found: verdict.words,
           holds: verdict.holds,
           rule: verdict.rule,
+          evidence: verdict.evidence,
         },
       ],
       figures: [
@@ -49,12 +50,13 @@ const toy = (add: number): Experiment => ({
           name: "curve",
           title: "A curve",
           caption: "One point.",
-          svg: rankCurveSvg([{ name: "a", points }], { title: "A curve", y: { label: "value" } }),
+          chart: () => rankCurve([{ name: "a", points }], { title: "A curve", y: { label: "value" } }),
         },
       ],
       tables: [
         { name: "values", title: "Values", columns: ["seed", "value"], rows: seeds.map((seed) => [seed, null]) },
       ],
+      measurements: [{ name: "measured", title: "Measured", columns: ["a"], rows: [[1 / 3]] }],
       notes: ["a note"],
     };
   },
@@ -98,6 +100,32 @@ test("raw data, claims, figures and page", async () => {
   assert.match(page, /it is above/);
   assert.match(page, /<svg/);
   for (const file of ["figures/curve.svg", "figures/curve.png"]) assert.ok((await stat(join(dir, file))).size > 100);
+  // The numbers behind the figure, those that were measured here, and those that decided.
+  const head = "series,rank,value: mean,standard deviation,value 1,value 2,value 3";
+  const curve = await readFile(join(dir, "data", "curve.csv"), "utf8");
+  assert.match(curve, new RegExp(`^${head}\na,1,3\\.1,0\\.1\\d*,3,3\\.1,3\\.2\n$`));
+  assert.match(page, /download="curve\.csv"/);
+  assert.match(page, /download="measured\.csv"/);
+  assert.equal(await readFile(join(dir, "data", "measured.csv"), "utf8"), `a\n${1 / 3}\n`);
+  assert.deepEqual(raw.measurements[0]!.rows, [[1 / 3]]);
+  assert.deepEqual(raw.figures, [
+    {
+      name: "curve",
+      title: "A curve",
+      caption: "One point.",
+      files: ["figures/curve.svg", "figures/curve.png"],
+      data: "data/curve.csv",
+    },
+  ]);
+  for (const { files, data } of raw.figures) for (const file of [...files, data]) await stat(join(dir, file));
+  const { values, against } = raw.claims[0]!.evidence[0]!;
+  assert.deepEqual(
+    [values, against],
+    [
+      [3, 3.1, 3.2],
+      [0, 0.1, 0.2],
+    ],
+  );
   // All of it again, from what is there.
   assert.match((await run(3)).log, /6 of 6 jobs are done already/);
 });
@@ -122,6 +150,11 @@ test("jobs that fail are counted and named", async () => {
 
 test("a name that is none", async () => {
   await assert.rejects(runExperiments(["intruder"], {}), /"intruder".*\n.*nearest to "intruders"/s);
+  await assert.rejects(runExperiments(["nosuch"], {}), ({ message }: Error) => {
+    assert.match(message, /subspace, amplification/);
+    assert.doesNotMatch(message, /nearest/);
+    return true;
+  });
 });
 
 test("the list has a line for each, and no two have one name", () => {
@@ -147,9 +180,10 @@ test("every experiment concludes from nothing: no data is no verdict, and no err
     ]) {
       assert.ok(experiment.jobs(scale).length > 0, experiment.name);
       const { claims, figures } = await experiment.conclude(nothing, scale);
-      for (const { svg } of figures) {
+      for (const { name, chart } of figures) {
         // Random subspaces can be drawn without any data.
-        if (typeof svg === "function") assert.doesNotThrow(() => drawn(svg));
+        const made = typeof chart === "function" ? drawn(chart) : chart;
+        if (made !== undefined) assertNumbers(made, `${experiment.name}: ${name}`);
       }
       assert.ok(claims.length > 0, experiment.name);
       for (const { claim, holds } of claims) assert.equal(holds, "inconclusive", `${experiment.name}: ${claim}`);
@@ -159,7 +193,12 @@ test("every experiment concludes from nothing: no data is no verdict, and no err
 
 interface Raw {
   readonly command: string;
-  readonly claims: readonly { readonly holds: string }[];
+  readonly claims: readonly {
+    readonly holds: string;
+    readonly evidence: readonly { readonly values: readonly number[]; readonly against: readonly number[] }[];
+  }[];
+  readonly measurements: readonly { readonly rows: unknown }[];
+  readonly figures: readonly { readonly files: readonly string[]; readonly data: string }[];
   readonly jobs: readonly { readonly settings: unknown; readonly result: { readonly value: number } }[];
 }
 
@@ -167,10 +206,16 @@ async function rawOf(dir: string): Promise<Raw> {
   return JSON.parse(await readFile(join(dir, "results.json"), "utf8")) as Raw;
 }
 
-function drawn(svg: () => string): void {
+function drawn(chart: () => Chart): Chart | undefined {
   try {
-    svg();
+    return chart();
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
+    return undefined;
   }
+}
+
+function assertNumbers({ data: { columns, rows } }: Chart, name: string): void {
+  assert.ok(rows.length > 0, name);
+  for (const row of rows) assert.equal(row.length, columns.length, name);
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sampleOf, spreadOf } from "../../src/experiments/frame/statistics.ts";
-import { allOf, isAbove, isAboveLevel, isSame } from "../../src/experiments/frame/verdict.ts";
+import { allOf, isAbove, isAboveLevel, isBelowLevel, isSame } from "../../src/experiments/frame/verdict.ts";
 
 test("a direction holds when the mean difference is more than two standard errors above 0", () => {
   // Differences 3, 4, 5: mean 4, deviation 1, error 0.577.
@@ -64,18 +64,50 @@ test("a level", () => {
   assert.equal(isAboveLevel([0.3, 0.8, 0.55], 0.5).holds, "inconclusive");
 });
 
+test("below a level", () => {
+  assert.equal(isBelowLevel([0.3, 0.4, 0.35], 0.5).holds, "yes");
+  assert.equal(isBelowLevel([0.6, 0.7, 0.65], 0.5).holds, "no");
+  assert.equal(isBelowLevel([0.3, 0.8, 0.55], 0.5).holds, "inconclusive");
+  assert.match(isBelowLevel([0.3, 0.4, 0.35], 0.5).words, /−0\.15/);
+});
+
+test("what was decided on is kept as it was", () => {
+  const [evidence] = isAbove([13, NaN, 35.125], [10, 0, 30], { digits: 1, least: 2 }).evidence;
+  assert.ok(evidence?.test === "above");
+  const { standard_error, ...others } = evidence;
+  assert.ok(Math.abs(standard_error - (5.125 - 3) / 2) < 1e-12);
+  assert.deepEqual(others, {
+    test: "above",
+    values: [13, NaN, 35.125],
+    against: [10, 0, 30],
+    margin: 2,
+    mean_difference: (3 + 5.125) / 2,
+    n: 2,
+    holds: "inconclusive",
+  });
+  assert.equal(isSame([1], [1], 0.1).evidence[0]!.test, "same");
+});
+
 test("all of several: the weakest speaks", () => {
   const [yes, no, open] = [
     isAbove([3, 4, 5], [0, 0, 0]),
     isAbove([0, 0, 0], [3, 4, 5]),
     isAbove([1, -2, 2], [0, 0, 0]),
   ];
-  assert.equal(allOf([yes, yes]).holds, "yes");
-  assert.equal(allOf([yes, open]).holds, "inconclusive");
-  assert.equal(allOf([open, no, yes]).holds, "no");
+  const named = (...verdicts: (typeof yes)[]) => verdicts.map((verdict, i) => [`part ${i}`, verdict] as const);
+  assert.equal(allOf(named(yes, yes)).holds, "yes");
+  assert.equal(allOf(named(yes, open)).holds, "inconclusive");
+  assert.equal(allOf(named(open, no, yes)).holds, "no");
   assert.equal(allOf([]).holds, "inconclusive");
+  assert.deepEqual(
+    allOf(named(open, no)).evidence.map(({ of, holds }) => [of, holds]),
+    [
+      ["part 0", "inconclusive"],
+      ["part 1", "no"],
+    ],
+  );
   const strong = isAbove([100, 101, 102], [0, 0, 0]);
-  assert.match(allOf([strong, yes]).words, /weakest: difference \+4\.00/);
+  assert.match(allOf(named(strong, yes)).words, /weakest: difference \+4\.00/);
 });
 
 test("mean and deviation of a sample", () => {

@@ -1,5 +1,7 @@
 /** What an analysis means for a person who fine-tunes: how much was found, what it says, what to do. */
 import type { Fact, Verdict } from "../../figures/page/page.ts";
+import { percentText } from "../../figures/percent.ts";
+import { nothingChanged } from "../nothing-changed.ts";
 import type { AnalysisReport, MatrixReport } from "../report.ts";
 
 /**
@@ -26,9 +28,7 @@ export function verdictOf(report: AnalysisReport): Verdict {
     return {
       level: "warning",
       headline: "No matrix changed, so there is nothing to analyse",
-      paragraphs: [
-        "The two have the same weights, or only parameters differ that are not matrices. The list of what was skipped says why.",
-      ],
+      paragraphs: [...nothingChanged(report), "The list of what was left out has every name with the reason."],
     };
   }
   if (total === null) return verdictOfUpdate(report);
@@ -51,7 +51,7 @@ export function verdictOf(report: AnalysisReport): Verdict {
     headline: `${count(total, "intruder dimension", "intruder dimensions")} in ${affected.length} of ${count(matrices.length, "matrix", "matrices")}`,
     paragraphs: [
       `An intruder dimension is a strong new direction in a weight matrix: one of its ${k} largest singular vectors that resembles none of the base model's ` +
-        `(every cosine below ${epsilon}). Here it is ${percent(total / looked)} of the ${looked} vectors that were looked at.`,
+        `(every cosine below ${epsilon}). Here it is ${percentText(total / looked)} of the ${looked} vectors that were looked at.`,
       "Models with many of them were found to fit the new task as well, but to forget more of what they knew, and to do worse when they are trained on one task after another. " +
         (isMany ? "This one has many." : "This one has a few."),
       ...(affected.length <= 5
@@ -107,7 +107,7 @@ export function factsOf(report: AnalysisReport): Fact[] {
     rank,
     {
       label: "Size of the update",
-      value: percent(
+      value: percentText(
         Math.hypot(...matrices.map((one) => one.norm_delta)) / Math.hypot(...matrices.map((one) => one.norm_base)),
       ),
       note: "‖ΔW‖ / ‖W₀‖ of all matrices together",
@@ -130,10 +130,6 @@ function rankAdvice(r: number | undefined, alpha: number | undefined): string {
 
 function count(number: number, one: string, many: string): string {
   return `${number} ${number === 1 ? one : many}`;
-}
-
-function percent(part: number): string {
-  return `${(100 * part).toPrecision(2).replace(/\.?0+$/, (zeros) => (zeros.includes(".") ? "" : zeros))}\u00a0%`;
 }
 
 /** Backticks would end the code that the name is shown as. */

@@ -8,6 +8,7 @@ import { writeReport } from "../../analysis/html/write-report.ts";
 import { checkReportFolder, REPORT_FILE } from "../../analysis/report-folder.ts";
 import type { Side } from "../../analysis/report.ts";
 import { ConfigError } from "../../errors.ts";
+import { asFormatError } from "../../formats/safetensors/source.ts";
 import { interruptible } from "../interrupt.ts";
 import { integer, number } from "../options.ts";
 import { PhaseBars } from "../terminal/phase-bars.ts";
@@ -80,10 +81,21 @@ async function runAnalyze(
     ...(cache ? {} : { cacheDir: false }),
     ...(partialPath === undefined ? {} : { partialPath }),
   };
-  const report = await analyze(base, tuned, options).finally(() => bars.end());
+  const report = await analyze(base, tuned, options)
+    .finally(() => bars.end())
+    .catch((error: unknown) => {
+      if (signal.aborted && dir !== undefined) {
+        process.stderr.write(`to go on where it stopped, give the same command again: ${out} has what is done\n`);
+      }
+      throw error;
+    });
   if (dir !== undefined) {
-    await writeReport(report, dir);
-    await writeFile(join(dir, REPORT_FILE), `${JSON.stringify(report)}\n`);
+    try {
+      await writeReport(report, dir);
+      await writeFile(join(dir, REPORT_FILE), `${JSON.stringify(report)}\n`);
+    } catch (error) {
+      throw asFormatError(error, dir, "the report cannot be written");
+    }
     await rm(partialPath!, { force: true });
   }
   if (json) process.stdout.write(`${JSON.stringify(report)}\n`);

@@ -1,6 +1,8 @@
 /** An analysis for a person at a terminal: the worst matrices, the total, and what to make of it. */
 import { hasMany } from "../../analysis/html/verdict.ts";
+import { isUnchanged, nothingChanged } from "../../analysis/nothing-changed.ts";
 import type { AnalysisReport, MatrixReport, Origin } from "../../analysis/report.ts";
+import { percentText } from "../../figures/percent.ts";
 import { table } from "../terminal/table.ts";
 
 /** Matrices that are shown. */
@@ -8,11 +10,11 @@ const SHOWN = 10;
 
 /** @param base as it was given, for the command in the hint */
 export function healthReport(report: AnalysisReport, base: string | undefined, tuned: string): string {
-  const { matrices, warnings, skipped } = report;
+  const { matrices, warnings } = report;
   const lines = [
     ...(report.base === null ? [] : [`base      ${originText(report.base)}`]),
     `tuned     ${originText(report.tuned)}`,
-    `matrices  ${matrices.length} changed${skipped.length > 0 ? `, ${skipped.length} other tensors left out` : ""}`,
+    `matrices  ${matricesText(report)}`,
   ];
   if (matrices.length > 0) lines.push("", report.base === null ? updateTable(matrices) : intruderTable(matrices));
   for (const warning of warnings) lines.push("", `note: ${warning}`);
@@ -25,6 +27,16 @@ function originText({ name, kind, method, r, alpha }: Origin): string {
   const details = [method, r === undefined ? undefined : `r ${r}`, alpha === undefined ? undefined : `alpha ${alpha}`];
   const said = details.filter((part) => part !== undefined);
   return kind === "adapter" ? `${name} (${["adapter", ...said].join(", ")})` : name;
+}
+
+function matricesText({ matrices, skipped }: AnalysisReport): string {
+  const unchanged = skipped.filter(isUnchanged).length;
+  const others = skipped.length - unchanged;
+  return [
+    `${matrices.length} changed`,
+    ...(unchanged > 0 ? [`${unchanged} did not`] : []),
+    ...(others > 0 ? [`${others} other tensor${others === 1 ? "" : "s"} left out`] : []),
+  ].join(", ");
 }
 
 function intruderTable(matrices: readonly MatrixReport[]): string {
@@ -41,7 +53,7 @@ function intruderTable(matrices: readonly MatrixReport[]): string {
       smallest(each).toFixed(2),
       each.effective_rank_delta.toFixed(1),
       relative(each),
-      each.amplification?.factor?.toPrecision(3) ?? "–",
+      short(each.amplification?.factor ?? NaN),
     ]);
   const header = ["weight", "shape", "intruders", "ranks", "least max cos", "eff. rank ΔW", "‖ΔW‖/‖W‖", "amplif."];
   return table(rows, { header }) + more(matrices.length);
@@ -54,14 +66,21 @@ function updateTable(matrices: readonly MatrixReport[]): string {
     .map((each) => [
       each.name,
       `${each.shape[0]}×${each.shape[1]}`,
-      each.norm_delta.toPrecision(3),
-      (each.sigma_delta[0] ?? 0).toPrecision(3),
+      short(each.norm_delta),
+      short(each.sigma_delta[0] ?? 0),
       String(each.numeric_rank_delta),
       each.effective_rank_delta.toFixed(1),
       each.stable_rank_delta.toFixed(1),
     ]);
   const header = ["weight", "shape", "‖ΔW‖", "σ₁", "rank", "eff. rank", "stable rank"];
   return table(rows, { header }) + more(matrices.length);
+}
+
+/** Three digits; large numbers without an exponent; a dash for what is no number. */
+function short(value: number): string {
+  if (Number.isNaN(value)) return "–";
+  if (Math.abs(value) < 999.5) return value.toPrecision(3);
+  return value.toLocaleString("en-US", { maximumSignificantDigits: 3 });
 }
 
 function more(count: number): string {
@@ -74,13 +93,13 @@ function smallest({ max_cos, k }: MatrixReport): number {
 }
 
 function relative({ norm_base, norm_delta }: MatrixReport): string {
-  return norm_base === 0 ? "–" : `${((100 * norm_delta) / norm_base).toPrecision(3)} %`;
+  return norm_base === 0 ? "–" : percentText(norm_delta / norm_base, { digits: 3, keepZeros: true, space: " " });
 }
 
 function verdict(report: AnalysisReport, base: string | undefined, tuned: string): string[] {
   const { matrices, total_intruders: total, settings, skipped } = report;
   const { k, epsilon } = settings;
-  if (matrices.length === 0) return ["Nothing changed: these are the weights of the base."];
+  if (matrices.length === 0) return nothingChanged(report);
   if (total === null) {
     const mean = matrices.reduce((sum, each) => sum + each.effective_rank_delta, 0) / matrices.length;
     return [
@@ -113,7 +132,7 @@ function checkpointTable(checkpoints: NonNullable<AnalysisReport["checkpoints"]>
       String(step),
       String(total_intruders),
       all.length === 0 ? "–" : String(Math.min(...all.map(({ rank }) => rank))),
-      all.length === 0 ? "–" : Math.max(...all.map(({ sigma }) => sigma)).toPrecision(3),
+      all.length === 0 ? "–" : short(Math.max(...all.map(({ sigma }) => sigma))),
       effective_rank_delta.toFixed(1),
     ];
   });

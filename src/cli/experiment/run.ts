@@ -4,7 +4,7 @@ import { ConfigError } from "../../errors.ts";
 import { EXPERIMENTS } from "../../experiments/definitions/index.ts";
 import type { Conclusion, Experiment, Scale } from "../../experiments/experiment.ts";
 import { runExperiment } from "../../experiments/frame/run-experiment.ts";
-import { nearest } from "../../nearest.ts";
+import { meant } from "../../nearest.ts";
 import { Interrupted } from "../interrupt.ts";
 import { type Output, paint } from "../terminal/output.ts";
 import { table } from "../terminal/table.ts";
@@ -96,11 +96,16 @@ function chosenOf(names: readonly string[], experiments: readonly Experiment[]):
   const known = experiments.map(({ name }) => name);
   const wrong = names.filter((name) => !known.includes(name));
   if (wrong.length > 0) {
+    const close = wrong.flatMap((name) => {
+      const found = meant(name, known);
+      return found === undefined ? [] : [`"${name}" is nearest to "${found}"`];
+    });
     throw new ConfigError({
       where: "experiment",
       what: "there is no such experiment",
       got: wrong.map((name) => `"${name}"`).join(", "),
-      hint: `${wrong.map((name) => `"${name}" is nearest to "${nearest(name, known) ?? ALL}"`).join("; ")}; \`lowrank experiment\` lists them`,
+      expected: [...known, ALL].join(", "),
+      ...(close.length === 0 ? {} : { hint: close.join("; ") }),
     });
   }
   return [...new Set(names)].map((name) => experiments.find((one) => one.name === name)!);

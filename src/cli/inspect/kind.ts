@@ -1,8 +1,8 @@
 /** What a path or a name of the hub is: a model, an adapter, a file of tensors, or something that is not inspected. */
-import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { ConfigError, DataError } from "../../errors.ts";
 import { convertHint } from "../../formats/safetensors/other-formats.ts";
+import { namesInFolder, statIfThere } from "../../formats/safetensors/user-folder.ts";
 import { type ResolveOptions, resolveFolder } from "../../hub/resolve.ts";
 
 export type Inspected =
@@ -16,14 +16,14 @@ const WEIGHTS = /^model(-\d+-of-\d+)?\.safetensors$/;
 
 /** @throws DataError saying what it is, if it is neither a model, nor an adapter, nor tensors */
 export async function whatIs(nameOrPath: string, options: Omit<ResolveOptions, "kind" | "files">): Promise<Inspected> {
-  const found = await stat(nameOrPath).catch(() => undefined);
+  const found = await statIfThere(nameOrPath);
   if (found?.isFile() === true) return whatFile(nameOrPath);
   const dir =
     found === undefined
       ? // Repositories of adapters are of the hub's kind of models too.
         (await resolveFolder(nameOrPath, { ...options, kind: "model", files: HUB_FILES })).dir
       : nameOrPath;
-  return whatFolder(dir, await readdir(dir));
+  return whatFolder(dir, await namesInFolder(dir));
 }
 
 function whatFile(path: string): Inspected {

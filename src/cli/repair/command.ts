@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { repairAdapter, type RepairOptions } from "../../analysis/repair.ts";
 import type { RepairReport } from "../../analysis/repair-report.ts";
 import type { Side } from "../../analysis/report.ts";
+import { percentText } from "../../figures/percent.ts";
 import { interruptible } from "../interrupt.ts";
 import { integer, number } from "../options.ts";
 import { Progress } from "../terminal/progress.ts";
@@ -117,7 +118,7 @@ function repairText(report: RepairReport): string {
       each.rank_before === null || each.rank_before === each.rank
         ? String(each.rank)
         : `${each.rank_before} → ${each.rank}`,
-      `${(100 * each.truncation_error).toPrecision(2)} %`,
+      percentText(each.truncation_error, { keepZeros: true, space: " " }),
     ]);
   const header = ["weight", "before", "scaled ranks", "after", "rank", "cut off by the rank"];
   const worst = Math.max(0, ...touched.map(({ truncation_error }) => truncation_error));

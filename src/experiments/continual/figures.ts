@@ -1,10 +1,7 @@
 /** Pictures of methods on a sequence of tasks. */
-import { similarityMapSvg } from "../../figures/similarity-maps.ts";
-import { sweepSvg } from "../../figures/sweep.ts";
-import { taskMatrixSvg } from "../../figures/task-matrix.ts";
-import { panelsSvg } from "../../figures/xy-chart.ts";
 import type { ExperimentFigure } from "../experiment.ts";
-import { deviationOverRuns, meanOverRuns, type MethodRuns } from "./plan.ts";
+import { panels, type SampledSweep, similarityMap, sweep, taskMatrix } from "../frame/charts.ts";
+import { meanOverRuns, type MethodRuns, perSeed } from "./plan.ts";
 import type { SequenceResult } from "./sequence.ts";
 
 /** @param what in a few words: model, tasks, seeds */
@@ -56,7 +53,7 @@ function matrix(runs: MethodRuns, tasks: readonly string[], what: string): Exper
     name: `tasks-${fileName(runs.label)}`,
     title,
     caption: "Rows: after learning a task. Only the head of the tested task is trained again. Mean over seeds.",
-    svg: taskMatrixSvg({
+    chart: taskMatrix({
       title: runs.label,
       subtitle: what,
       tasks,
@@ -70,13 +67,14 @@ function matrix(runs: MethodRuns, tasks: readonly string[], what: string): Exper
 /** A panel for each task, with the base's accuracy as a line. */
 function byTask(methods: readonly MethodRuns[], tasks: readonly string[], what: string): ExperimentFigure {
   const x = tasks.map((_, i) => i + 1);
-  const panels = tasks.map((task, j) => {
+  const charts = tasks.map((task, j) => {
     const of = ({ stages }: SequenceResult) => stages.map(({ accuracies }) => 100 * accuracies[j]!);
     const base = mean(methods.flatMap((one) => meanOverRuns(one, ({ baseline }) => [100 * baseline.accuracies[j]!])));
-    return sweepSvg(
-      methods.map((one) => ({ name: one.label, x, y: meanOverRuns(one, of), spread: deviationOverRuns(one, of) })),
+    const title = `${j + 1}. ${task}`;
+    const chart = sweep(
+      methods.map((one) => sampledOf(one, x, of)),
       {
-        title: `${j + 1}. ${task}`,
+        title,
         subtitle: what,
         x: { label: "tasks learned", ticks: x },
         y: { label: "accuracy (%)" },
@@ -85,14 +83,24 @@ function byTask(methods: readonly MethodRuns[], tasks: readonly string[], what: 
         height: 360,
       },
     );
+    return [title, chart] as const;
   });
   return {
     name: "accuracy-by-task",
     title: "Each task, over the sequence",
     caption:
       "Task j is learned at j; what comes after is what later tasks leave of it. Dashed: a head on the untouched base.",
-    svg: panelsSvg(panels, 2),
+    chart: panels(charts, 2),
   };
+}
+
+/** @param of a number for each x */
+function sampledOf(
+  runs: MethodRuns,
+  x: readonly number[],
+  of: (run: SequenceResult) => readonly number[],
+): SampledSweep {
+  return { name: runs.label, x, samples: x.map((_, i) => perSeed(runs, (run) => of(run)[i] ?? NaN)) };
 }
 
 function overTasks(
@@ -114,8 +122,8 @@ function overTasks(
   return {
     ...texts,
     caption: `${texts.caption} Tasks: ${order}. Bars: standard deviation over seeds.`,
-    svg: sweepSvg(
-      methods.map((one) => ({ name: one.label, x, y: meanOverRuns(one, of), spread: deviationOverRuns(one, of) })),
+    chart: sweep(
+      methods.map((one) => sampledOf(one, x, of)),
       {
         title: texts.title,
         subtitle,
@@ -138,16 +146,11 @@ function similarity(methods: readonly MethodRuns[], what: string): ExperimentFig
   }
   const [name] = [...counts].toSorted((a, b) => b[1] - a[1])[0] ?? [];
   if (name === undefined) return [];
-  const panels = runs.flatMap(({ label, run }) =>
+  const charts = runs.flatMap(({ label, run }) =>
     run.stages.map(({ task, pictures }, i) => {
       const { similarity: values, intruders } = pictures.find((picture) => picture.name === name)!;
-      return similarityMapSvg({
-        title: `${label}, after ${i + 1}. ${task}`,
-        values,
-        intruderRanks: intruders,
-        numbers: false,
-        width: 300,
-      });
+      const title = `${label}, after ${i + 1}. ${task}`;
+      return [title, similarityMap({ title, values, intruderRanks: intruders, numbers: false, width: 300 })] as const;
     }),
   );
   return [
@@ -157,7 +160,7 @@ function similarity(methods: readonly MethodRuns[], what: string): ExperimentFig
       caption:
         "The ten first left singular vectors, of the matrix with most intruders. Outlined: intruders, which have no |cosine| of " +
         `0.5 or more with any base vector. First seed; ${what}.`,
-      svg: panelsSvg(panels, runs[0]!.run.stages.length),
+      chart: panels(charts, runs[0]!.run.stages.length),
     },
   ];
 }

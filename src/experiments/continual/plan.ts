@@ -68,14 +68,3 @@ export function meanOverRuns({ runs }: MethodRuns, of: (run: SequenceResult) => 
   const found = runs.filter((run) => run !== undefined).map(of);
   return (found[0] ?? []).map((_, i) => found.reduce((sum, values) => sum + values[i]!, 0) / found.length);
 }
-
-/** Standard deviation over runs, with n − 1; 0 for a single run. */
-export function deviationOverRuns(runs: MethodRuns, of: (run: SequenceResult) => readonly number[]): number[] {
-  const means = meanOverRuns(runs, of);
-  const found = runs.runs.filter((run) => run !== undefined).map(of);
-  return means.map((mean, i) =>
-    found.length < 2
-      ? 0
-      : Math.sqrt(found.reduce((sum, values) => sum + (values[i]! - mean) ** 2, 0) / (found.length - 1)),
-  );
-}

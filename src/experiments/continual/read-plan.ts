@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { readTree } from "../../config/items.ts";
 import { combine } from "../../config/settings.ts";
 import type { Problem } from "../../errors.ts";
-import { nearest } from "../../nearest.ts";
+import { meant } from "../../nearest.ts";
 import { OLORA_TASKS } from "../tasks/olora-cl.ts";
 import type { TaskFiles } from "../tasks/task-files.ts";
 import type { ContinualMethod } from "./method.ts";
@@ -93,11 +93,12 @@ class Reader {
 
   expectKnown(name: string, known: readonly string[], where: string): void {
     if (known.includes(name)) return;
+    const close = meant(name, known);
     this.problems.push({
       where,
       what: "there is no such key",
       got: name,
-      hint: `the nearest one is "${nearest(name, known) ?? known[0]!}"`,
+      ...(close === undefined ? { expected: known.join(", ") } : { hint: `the nearest one is "${close}"` }),
     });
   }
 

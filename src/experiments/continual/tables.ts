@@ -27,7 +27,7 @@ export function sequenceTables(all: readonly MethodRuns[]): ExperimentTable[] {
         "intruders, right",
         "‖ΔW‖ / ‖W₀‖",
         "pretraining loss",
-        "overlap of A",
+        "overlap of A, last task with those before",
       ],
       rows: methods.map((one) => [
         one.label,
@@ -100,7 +100,7 @@ export function sequenceTables(all: readonly MethodRuns[]): ExperimentTable[] {
         "intruders, right",
         "pretraining loss",
         "‖ΔW‖ / ‖W₀‖",
-        "overlap of A",
+        "overlap of A with tasks before",
       ],
       rows: methods.flatMap((one) =>
         tasks.map((task, i) => [

@@ -2,11 +2,10 @@
 import { amplification } from "../../analysis/measures/amplification.ts";
 import { factoredSvd } from "../../analysis/factored-svd.ts";
 import type { Amplification } from "../../analysis/report.ts";
-import { layerProfileSvg } from "../../figures/layer-profile.ts";
-import { xyChartSvg } from "../../figures/xy-chart.ts";
 import type { Conclusion, Experiment, Results, Scale } from "../experiment.ts";
+import { layerProfile, xyChart } from "../frame/charts.ts";
 import { meanOf, sampleOf, spreadOf } from "../frame/statistics.ts";
-import { allOf, isAbove, isSame } from "../frame/verdict.ts";
+import { allOf, isAbove, isSame, type Verdict } from "../frame/verdict.ts";
 import { baseSvds } from "../jobs/spectra.ts";
 import { columnsOf, rowsOf } from "../rig/columns.ts";
 import { readTuned } from "../rig/weights-file.ts";
@@ -34,17 +33,17 @@ type Measured = Amplification & { readonly normDelta: number };
 
 async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
   // By seed: q_proj of each layer.
-  const found = new Map<number, (readonly Measured[] | undefined)[]>();
+  const byRankAndSeed = new Map<number, (readonly Measured[] | undefined)[]>();
   for (const r of [LOW, HIGH]) {
     const bySeed = [];
     for (const seed of scale.seeds) {
       const wanted = trained(ofRank(r)(seed));
       bySeed.push(results.of(wanted) === undefined ? undefined : await measured(results.folder(wanted), r, seed));
     }
-    found.set(r, bySeed);
+    byRankAndSeed.set(r, bySeed);
   }
   const of = (r: number, value: (one: Measured) => number) =>
-    found.get(r)!.map((layers) => (layers === undefined ? NaN : meanOf(layers.map(value))));
+    byRankAndSeed.get(r)!.map((layers) => (layers === undefined ? NaN : meanOf(layers.map(value))));
   const along = (r: number) => ({
     delta: of(r, (one) => one.along_delta),
     base: of(r, (one) => one.along_base),
@@ -54,6 +53,10 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
     norm: of(r, (one) => one.normDelta),
   });
   const [low, high] = [along(LOW), along(HIGH)];
+  const byRank = (verdict: (one: typeof low) => Verdict): (readonly [string, Verdict])[] => [
+    [`r = ${LOW}`, verdict(low)],
+    [`r = ${HIGH}`, verdict(high)],
+  ];
   const columns = (one: typeof low) =>
     `ΔW ${spreadOf(one.delta, 3)}, W ${spreadOf(one.base, 3)}, random ${spreadOf(one.random, 3)}`;
   const claims = [
@@ -63,7 +66,7 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
         source: `${LORA_PAPER}, table 7`,
         published: "r = 4: 0.32 against 0.02; r = 64: 1.90 against 0.33",
       },
-      allOf([isAbove(low.delta, low.random, { digits: 3 }), isAbove(high.delta, high.random, { digits: 3 })]),
+      allOf(byRank((one) => isAbove(one.delta, one.random, { digits: 3 }))),
       `‖Uᵀ W₀ V‖: r = 4: ${columns(low)}; r = 64: ${columns(high)}`,
     ),
     claimOf(
@@ -72,7 +75,7 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
         source: `${LORA_PAPER}, table 7`,
         published: "r = 4: 0.32 against 21.67; r = 64: 1.90 against 37.71",
       },
-      allOf([isAbove(low.base, low.delta, { digits: 3 }), isAbove(high.base, high.delta, { digits: 3 })]),
+      allOf(byRank((one) => isAbove(one.base, one.delta, { digits: 3 }))),
       `share of what W's own directions have: r = 4 ${percent(low)}, r = 64 ${percent(high)}`,
     ),
     claimOf(
@@ -101,7 +104,7 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
   const line = (name: string, r: number) => ({
     name,
     values: [0, 1, 2, 3].map((layer) => {
-      const values = found.get(r)!.flatMap((layers) => layers?.[layer]?.factor ?? []);
+      const values = byRankAndSeed.get(r)!.flatMap((layers) => layers?.[layer]?.factor ?? []);
       return values.length === 0 ? null : meanOf(values);
     }),
   });
@@ -122,8 +125,8 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
         name: "amplification-by-layer",
         title: "Amplification of q_proj by layer",
         caption: "‖ΔW‖ / ‖Uᵀ W₀ V‖ with the vectors of ΔW, mean over seeds.",
-        svg: () =>
-          layerProfileSvg([line("r = 4", LOW), line("r = 64", HIGH)], {
+        chart: () =>
+          layerProfile([line("r = 4", LOW), line("r = 64", HIGH)], {
             title: "Amplification of q_proj by layer",
             y: { label: "amplification factor", log: true },
           }),
@@ -132,15 +135,15 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
         name: "projections",
         title: "‖Uᵀ W₀ V‖ by the origin of the directions",
         caption: "Those of ΔW lie between random ones and W's own.",
-        svg: () =>
-          xyChartSvg(
-            bars.map(([name, ...byRank]) => ({
+        chart: () =>
+          xyChart(
+            bars.map(([name, ...values]) => ({
               name: `directions of ${name}`,
               joined: true,
-              points: byRank.map((values, i) => ({
+              points: values.map((found, i) => ({
                 x: [LOW, HIGH][i]!,
-                y: sampleOf(values).mean,
-                ySpread: sampleOf(values).deviation,
+                y: sampleOf(found).mean,
+                ySpread: sampleOf(found).deviation,
               })),
             })),
             {
@@ -159,6 +162,29 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
         title: "Table 7 on this model: q_proj, mean over layers, mean ± standard deviation over seeds",
         columns: ["r", "ΔW", "W₀", "random", "random, expected", "‖ΔW‖", "amplification"],
         rows: [rowOf(LOW, low), rowOf(HIGH, high)],
+      },
+    ],
+    measurements: [
+      {
+        name: "projections-by-layer",
+        title:
+          "q_proj by rank, seed and layer: ‖Uᵀ W₀ V‖ with the directions of ΔW, of W₀ and of a random matrix, and ‖ΔW‖",
+        columns: ["r", "seed", "layer", "ΔW", "W₀", "random", "random, expected", "‖ΔW‖", "amplification"],
+        rows: [...byRankAndSeed].flatMap(([r, bySeed]) =>
+          bySeed.flatMap((layers, i) =>
+            (layers ?? []).map((one, layer) => [
+              r,
+              scale.seeds[i]!,
+              layer,
+              one.along_delta,
+              one.along_base,
+              one.along_random,
+              one.random_expected,
+              one.normDelta,
+              one.factor,
+            ]),
+          ),
+        ),
       },
     ],
     notes: [

@@ -1,6 +1,6 @@
 /** Only B is trained, A is fixed with orthonormal rows: is it the product of two trained matrices that makes intruders? */
-import { rankCurveSvg } from "../../figures/rank-curve.ts";
 import type { Conclusion, Experiment, Results, Scale } from "../experiment.ts";
+import { rankCurve } from "../frame/charts.ts";
 import { spreadOf } from "../frame/statistics.ts";
 import { allOf, isAbove, isSame } from "../frame/verdict.ts";
 import { totalIntruders } from "../jobs/spectra.ts";
@@ -75,7 +75,7 @@ function conclude(results: Results, scale: Scale): Conclusion {
         source: `${ILLUSION}, appendix A.5`,
         published: "comparable",
       },
-      allOf(ranks.map((r) => isSame(right(both(r)), right(fixed(r)), LIKE_ACCURACY))),
+      allOf(ranks.map((r) => [`r = ${r}`, isSame(right(both(r)), right(fixed(r)), LIKE_ACCURACY)])),
       ranks.map((r) => `r = ${r}: ${percentOf(right(both(r)))} and ${percentOf(right(fixed(r)))}`).join("; "),
     ),
   ];
@@ -96,11 +96,11 @@ function conclude(results: Results, scale: Scale): Conclusion {
     claims,
     figures: [
       {
-        name: "b-only",
+        name: "intruders-b-only",
         title: "Intruders with and without training A",
         caption: "k = 10, ε = 0.5. Bars: standard deviation over seeds.",
-        svg: () =>
-          rankCurveSvg([curve("A and B", both), curve("B only", fixed)], {
+        chart: () =>
+          rankCurve([curve("A and B", both), curve("B only", fixed)], {
             title: "Intruders with and without training A",
             y: { label: "intruders among 280 vectors", from: 0 },
           }),

@@ -1,11 +1,11 @@
 /** Intruders during training: do they grow, climb and turn? */
-import { intruderTracksSvg } from "../../figures/intruder-tracks.ts";
-import { sweepSvg } from "../../figures/sweep.ts";
 import { job, type Conclusion, type Experiment, type Results, type Scale } from "../experiment.ts";
+import { intruderTracks, sweep } from "../frame/charts.ts";
 import { meanOf, sampleOf, spreadOf } from "../frame/statistics.ts";
 import { isAbove, isAboveLevel } from "../frame/verdict.ts";
 import { TRACK, type Track, type TrackResult } from "../jobs/track.ts";
 import { claimOf } from "./claims.ts";
+import { sweepOf } from "./curves.ts";
 import { CHECKPOINT_STEPS, ILLUSION, loraRun, PRODUCT, type Run, SETTING } from "./protocol.ts";
 
 const RANK = 8;
@@ -89,15 +89,9 @@ function conclude(results: Results, scale: Scale): Conclusion {
   ];
   const shown = found[0]?.tracks.toSorted((a, b) => last(b).sigma - last(a).sigma).slice(0, SHOWN) ?? [];
   const mean = (value: (point: Track["points"][number]) => number) =>
-    STEPS.map((_, i) => {
-      const values = found.flatMap((one) => {
-        const all = one?.tracks.map(({ points }) => value(points[i]!)) ?? [];
-        return all.length === 0 ? [] : [meanOf(all)];
-      });
-      return sampleOf(values);
-    });
+    STEPS.map((_, i) => each(({ points }) => value(points[i]!)));
   const cosine = mean(({ maxCos }) => maxCos);
-  const counts = STEPS.map((_, i) => sampleOf(count(i)));
+  const counts = STEPS.map((_, i) => count(i));
   return {
     claims,
     figures: [
@@ -108,8 +102,8 @@ function conclude(results: Results, scale: Scale): Conclusion {
               name: "tracks",
               title: "Intruders of one run, followed back",
               caption: `The ${shown.length} with the largest σ at the end; seed ${scale.seeds[0]}.`,
-              svg: () =>
-                intruderTracksSvg(
+              chart: () =>
+                intruderTracks(
                   shown.map(({ matrix, points }) => ({
                     name: matrix.replace("model.layers.", "").replace(/self_attn\.|mlp\.|\.weight/g, ""),
                     points: points.map((point, i) => ({
@@ -128,46 +122,26 @@ function conclude(results: Results, scale: Scale): Conclusion {
         name: "intruders-by-step",
         title: "Intruders over the steps",
         caption: "Mean and standard deviation over seeds.",
-        svg: () =>
-          sweepSvg(
-            [
-              {
-                name: "LoRA r = 8",
-                x: STEPS,
-                y: counts.map((one) => one.mean),
-                spread: counts.map(({ deviation }) => deviation),
-              },
-            ],
-            {
-              title: "Intruders over the steps",
-              x: { label: "training step", integer: true, from: 0 },
-              y: { label: "intruders among 280 vectors", from: 0 },
-            },
-          ),
+        chart: () =>
+          sweep([sweepOf("LoRA r = 8", STEPS, counts)], {
+            title: "Intruders over the steps",
+            x: { label: "training step", integer: true, from: 0 },
+            y: { label: "intruders among 280 vectors", from: 0 },
+          }),
       },
-      ...(cosine.every(({ n }) => n === 0)
+      ...(cosine.flat().every(Number.isNaN)
         ? []
         : [
             {
               name: "cosine-by-step",
               title: "How intruders leave the base's vectors",
               caption: "Largest |cosine| with a base vector, mean over tracks and seeds.",
-              svg: () =>
-                sweepSvg(
-                  [
-                    {
-                      name: "intruders of the end",
-                      x: STEPS,
-                      y: cosine.map((one) => one.mean),
-                      spread: cosine.map(({ deviation }) => deviation),
-                    },
-                  ],
-                  {
-                    title: "Largest |cosine| with a base vector",
-                    x: { label: "training step", integer: true, from: 0 },
-                    y: { label: "|cosine|", from: 0, to: 1 },
-                  },
-                ),
+              chart: () =>
+                sweep([sweepOf("intruders of the end", STEPS, cosine)], {
+                  title: "Largest |cosine| with a base vector",
+                  x: { label: "training step", integer: true, from: 0 },
+                  y: { label: "|cosine|", from: 0, to: 1 },
+                }),
             },
           ]),
     ],
@@ -190,7 +164,8 @@ function conclude(results: Results, scale: Scale): Conclusion {
   };
 }
 
-function text({ mean, deviation, n }: ReturnType<typeof sampleOf>): string {
+function text(values: readonly number[]): string {
+  const { mean, deviation, n } = sampleOf(values);
   return n === 0 ? "–" : `${mean.toFixed(2)} ± ${deviation.toFixed(2)}`;
 }
 

@@ -15,6 +15,7 @@ import type { SequenceResult } from "../continual/sequence.ts";
 import type { Claim, Conclusion, Experiment, Results, Scale } from "../experiment.ts";
 import { seedsText, spreadOf } from "../frame/statistics.ts";
 import { allOf, isAbove, isSame, type Verdict } from "../frame/verdict.ts";
+import { claimOf } from "./claims.ts";
 import { FULL_RATE, ILLUSION, PRODUCT } from "./protocol.ts";
 
 /** Ranks of α = 2r, from the lowest on. */
@@ -121,6 +122,11 @@ const firstTasks = (accuracies: readonly number[]) => {
   return chosen.reduce((sum, value) => sum + value, 0) / chosen.length;
 };
 
+/** Of every method. */
+function ofEach(all: readonly MethodRuns[], verdict: (one: MethodRuns) => Verdict): Verdict {
+  return allOf(all.map((one) => [one.label, verdict(one)]));
+}
+
 function isRank(method: ContinualMethod, other: MethodRuns | undefined): boolean {
   return method.kind === "lora" && other?.method.kind === "lora" && method.r === other.method.r;
 }
@@ -139,8 +145,7 @@ function sequenceClaims(all: readonly MethodRuns[]): Claim[] {
     verdict: Verdict,
     found: string,
   ) => {
-    const { holds, rule, words } = verdict;
-    claims.push({ claim: text, source: `${ILLUSION}, ${source}`, published, found: `${found}; ${words}`, holds, rule });
+    claims.push(claimOf({ claim: text, source: `${ILLUSION}, ${source}`, published }, verdict, found));
   };
   const shown = (of: (run: SequenceResult) => number, digits: number, times = 1) =>
     spreadsText([full, ...ranks, ...controls], of, digits, times);
@@ -152,7 +157,7 @@ function sequenceClaims(all: readonly MethodRuns[]): Claim[] {
         "v1 and v3, continual learning",
         "low ranks are worst",
       ],
-      allOf([full, ...others].map((one) => isAbove(perSeed(one, average), perSeed(lowest, average), { digits: 3 }))),
+      ofEach([full, ...others], (one) => isAbove(perSeed(one, average), perSeed(lowest, average), { digits: 3 })),
       `average accuracy in %: ${shown(average, 1, 100)}`,
     );
   }
@@ -203,7 +208,7 @@ function sequenceClaims(all: readonly MethodRuns[]): Claim[] {
       "v3, continual learning",
       "all ranks degrade faster than full fine-tuning, low ranks worst",
     ],
-    allOf(ranks.map((one) => isAbove(perSeed(one, forgotten), perSeed(full, forgotten), { digits: 3 }))),
+    ofEach(ranks, (one) => isAbove(perSeed(one, forgotten), perSeed(full, forgotten), { digits: 3 })),
     `forgetting (best in the past − final, mean over tasks, in %): ${shown(forgotten, 1, 100)}`,
   );
   claim(
@@ -212,10 +217,8 @@ function sequenceClaims(all: readonly MethodRuns[]): Claim[] {
       "v1 and v3, figures of similarity after each task",
       "with LoRA they accumulate",
     ],
-    allOf(
-      ranks
-        .slice(0, 2)
-        .map((one) => isAbove(perSeed(one, intrudersAtEnd), perSeed(one, intrudersAtFirst), { digits: 1 })),
+    ofEach(ranks.slice(0, 2), (one) =>
+      isAbove(perSeed(one, intrudersAtEnd), perSeed(one, intrudersAtFirst), { digits: 1 }),
     ),
     `after the last task: ${shown(intrudersAtEnd, 1)}; after the first: ${shown(intrudersAtFirst, 1)}`,
   );
@@ -253,8 +256,14 @@ function sequenceClaims(all: readonly MethodRuns[]): Claim[] {
         "r = 1 and r = 768 forget more than full fine-tuning, r = 8 and r = 64 less",
       ],
       allOf([
-        isAbove(perSeed(lowest, pretraining), perSeed(full, pretraining), { digits: 3 }),
-        isAbove(perSeed(full, pretraining), perSeed(highest, pretraining), { digits: 3 }),
+        [
+          `${lowest.label} above full`,
+          isAbove(perSeed(lowest, pretraining), perSeed(full, pretraining), { digits: 3 }),
+        ],
+        [
+          `full above ${highest.label}`,
+          isAbove(perSeed(full, pretraining), perSeed(highest, pretraining), { digits: 3 }),
+        ],
       ]),
       `loss on pretraining text after the last task: ${shown(pretraining, 3)}`,
     );
@@ -266,7 +275,7 @@ function sequenceClaims(all: readonly MethodRuns[]): Claim[] {
         "v3, figure 6 (there after one task)",
         "LoRA forgets less at all tested ranks",
       ],
-      allOf(ranks.map((one) => isAbove(perSeed(full, pretraining), perSeed(one, pretraining), { digits: 3 }))),
+      ofEach(ranks, (one) => isAbove(perSeed(full, pretraining), perSeed(one, pretraining), { digits: 3 })),
       `loss on pretraining text after the last task: ${shown(pretraining, 3)}`,
     );
   }

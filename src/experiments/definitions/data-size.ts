@@ -1,6 +1,6 @@
 /** Intruders over the number of training texts. */
-import { sweepSvg } from "../../figures/sweep.ts";
 import type { Conclusion, Experiment, Results, Scale } from "../experiment.ts";
+import { sweep } from "../frame/charts.ts";
 import { spreadOf } from "../frame/statistics.ts";
 import { isAbove, isSame } from "../frame/verdict.ts";
 import { totalIntruders } from "../jobs/spectra.ts";
@@ -106,8 +106,8 @@ function conclude(results: Results, scale: Scale): Conclusion {
         name: "intruders-by-data",
         title: "Intruders over the amount of data",
         caption: "k = 10, ε = 0.5. Bars: standard deviation over seeds.",
-        svg: () =>
-          sweepSvg(lines(counts), {
+        chart: () =>
+          sweep(lines(counts), {
             title: "Intruders over the amount of data",
             x,
             y: { label: "intruders among 280 vectors", from: 0 },
@@ -117,8 +117,8 @@ function conclude(results: Results, scale: Scale): Conclusion {
         name: "accuracy-by-data",
         title: "Accuracy over the amount of data",
         caption: "On the test texts of the task.",
-        svg: () =>
-          sweepSvg(
+        chart: () =>
+          sweep(
             lines((run) => ofRuns(results, scale, run, accuracy)),
             { title: "Accuracy over the amount of data", x, y: { label: "accuracy" } },
           ),

@@ -1,10 +1,11 @@
 /** What is forgotten of pretraining, over the rank: the two versions of one paper disagree, and here is what the data give. */
-import { rankCurveSvg } from "../../figures/rank-curve.ts";
 import { type Conclusion, type Experiment, job, type Results, type Scale } from "../experiment.ts";
-import { sampleOf, spreadOf } from "../frame/statistics.ts";
+import { rankCurve } from "../frame/charts.ts";
+import { spreadOf } from "../frame/statistics.ts";
 import { allOf, isAbove } from "../frame/verdict.ts";
 import { TRAIN } from "../jobs/train.ts";
 import { claimOf } from "./claims.ts";
+import { rankCurveOf } from "./curves.ts";
 import { ofFixedAlpha, ofFull, ofRank, rankPlan, rankRuns } from "./intruders.ts";
 import {
   accuracy,
@@ -62,7 +63,7 @@ function conclude(results: Results, scale: Scale): Conclusion {
         source: `${ILLUSION} v1, fig. 9: bottom of the U curve`,
         published: "r = 8 and r = 64 below full fine-tuning, r = 64 lowest",
       },
-      allOf(inner.map((r) => isAbove(full, forgotten(ofRank(r)), { digits: 3 }))),
+      allOf(inner.map((r) => [`r = ${r}`, isAbove(full, forgotten(ofRank(r)), { digits: 3 })])),
       `${inner.map((r) => `r = ${r} ${words(ofRank(r))}`).join(", ")}, full ${words(ofFull)} nats`,
     ),
     claimOf(
@@ -71,7 +72,9 @@ function conclude(results: Results, scale: Scale): Conclusion {
         source: `${ILLUSION} v3, fig. 6`,
         published: "less at all tested ranks, 1 to 64",
       },
-      allOf(ranks.filter((r) => r < FULL_RANK).map((r) => isAbove(full, forgotten(ofRank(r)), { digits: 3 }))),
+      allOf(
+        ranks.filter((r) => r < FULL_RANK).map((r) => [`r = ${r}`, isAbove(full, forgotten(ofRank(r)), { digits: 3 })]),
+      ),
       `${ranks
         .filter((r) => r < FULL_RANK)
         .map((r) => `r = ${r} ${words(ofRank(r))}`)
@@ -86,7 +89,7 @@ function conclude(results: Results, scale: Scale): Conclusion {
       allOf(
         fixedAlphaRanks
           .filter((r) => r >= 64)
-          .map((r) => isAbove(forgotten(ofFixedAlpha(r)), forgotten(ofRank(r)), { digits: 3 })),
+          .map((r) => [`r = ${r}`, isAbove(forgotten(ofFixedAlpha(r)), forgotten(ofRank(r)), { digits: 3 })]),
       ),
       fixedAlphaRanks
         .filter((r) => r >= 64)
@@ -94,15 +97,11 @@ function conclude(results: Results, scale: Scale): Conclusion {
         .join("; "),
     ),
   ];
-  const point = (rank: number | "full", run: Run) => {
-    const { mean, deviation } = sampleOf(forgotten(run));
-    // On a logarithmic axis a bar must not reach 0.
-    return { rank, y: mean, spread: Math.min(deviation, 0.9 * Math.abs(mean)) };
-  };
-  const curve = (name: string, runs: readonly (readonly [number | "full", Run])[]) => ({
-    name,
-    points: runs.map(([rank, run]) => point(rank, run)),
-  });
+  const curve = (name: string, runs: readonly (readonly [number | "full", Run])[]) =>
+    rankCurveOf(
+      name,
+      runs.map(([rank, run]) => [rank, forgotten(run)]),
+    );
   const everyRun: readonly (readonly [string, Run])[] = [
     ["full", ofFull],
     ...ranks.map((r) => [`LoRA r = ${r}, α = ${2 * r}`, ofRank(r)] as const),
@@ -116,8 +115,8 @@ function conclude(results: Results, scale: Scale): Conclusion {
         title: "Forgetting by rank",
         caption:
           "Loss on pretraining text after tuning, less that of the base. v1 of the paper has a U curve, v3 has LoRA below full fine-tuning at every rank.",
-        svg: () =>
-          rankCurveSvg(
+        chart: () =>
+          rankCurve(
             [
               curve(
                 "LoRA, α = 2r",

@@ -1,13 +1,9 @@
 /** Full fine-tuning against LoRA of every rank at comparable accuracy: intruder dimensions and effective rank. */
 import { nullLevel } from "../../analysis/measures/intruders.ts";
 import { corner, cosines, maxCosines, pooled } from "../../analysis/measures/similarity.ts";
-import { cosineScatterSvg } from "../../figures/cosine-scatter.ts";
-import { layerProfileSvg } from "../../figures/layer-profile.ts";
-import { rankCurveSvg } from "../../figures/rank-curve.ts";
-import { similarityMapSvg } from "../../figures/similarity-maps.ts";
-import { sweepSvg } from "../../figures/sweep.ts";
 import { svd } from "../../linear-algebra/svd.ts";
 import type { Claim, Conclusion, Experiment, ExperimentFigure, Results, Scale } from "../experiment.ts";
+import { cosineScatter, layerProfile, rankCurve, similarityMap, sweep } from "../frame/charts.ts";
 import { meanOf, seedsText, spreadOf } from "../frame/statistics.ts";
 import { allOf, isAbove, isSame } from "../frame/verdict.ts";
 import { baseSvds, type SpectraResult, totalIntruders } from "../jobs/spectra.ts";
@@ -105,7 +101,7 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
       source: `${ILLUSION}, fig. 4`,
       published: "RoBERTa: all r ≤ 16 have them, full fine-tuning almost none",
     },
-    allOf(low.map((r) => isAbove(counts(ofRank(r)), full, { digits: 1 }))),
+    allOf(low.map((r) => [`r = ${r}`, isAbove(counts(ofRank(r)), full, { digits: 1 })])),
     `full ${spreadOf(full, 1)}, ${low.map((r) => `r = ${r}: ${spreadOf(counts(ofRank(r)), 1)}`).join(", ")} of 280`,
   );
   claim(
@@ -125,7 +121,12 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
       source: `${ILLUSION}, fig. 4`,
       published: "full fine-tuning has almost none even at ε = 0.6 to 0.9",
     },
-    allOf([0.6, 0.7, 0.8, 0.9].map((e) => isAbove(atEpsilon(ofRank(8), e), atEpsilon(ofFull, e), { digits: 0 }))),
+    allOf(
+      [0.6, 0.7, 0.8, 0.9].map((e) => [
+        `ε = ${e}`,
+        isAbove(atEpsilon(ofRank(8), e), atEpsilon(ofFull, e), { digits: 0 }),
+      ]),
+    ),
     [0.6, 0.9]
       .map((e) => `ε = ${e}: r = 8 ${spreadOf(atEpsilon(ofRank(8), e), 0)}, full ${spreadOf(atEpsilon(ofFull, e), 0)}`)
       .join("; "),
@@ -166,9 +167,10 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
       published: "for nearly any k; exceptions: the last 20 % against r = 1 on some data sets",
     },
     allOf(
-      SHARES.filter((part) => part <= 0.8).map((part) =>
+      SHARES.filter((part) => part <= 0.8).map((part) => [
+        `k = ${100 * part} %`,
         isAbove(share(ofRank(8), part), share(ofFull, part), { digits: 0 }),
-      ),
+      ]),
     ),
     [0.1, 0.4, 0.8]
       .map(
@@ -226,8 +228,8 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
       name: "intruders-by-rank",
       title: "Intruders by rank",
       caption: "k = 10, ε = 0.5, left vectors. Bars: standard deviation over seeds.",
-      svg: () =>
-        rankCurveSvg([curve("LoRA, α = 2r", doubled, counts), curve("LoRA, α = 8", fixed, counts)], {
+      chart: () =>
+        rankCurve([curve("LoRA, α = 2r", doubled, counts), curve("LoRA, α = 8", fixed, counts)], {
           title: "Intruders by rank",
           subtitle,
           y: { label: "intruders among 280 vectors", from: 0 },
@@ -238,8 +240,8 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
       name: "effective-rank",
       title: "Effective rank of the update by rank",
       caption: "exp of the entropy of σ/Σσ of ΔW, mean over the matrices.",
-      svg: () =>
-        rankCurveSvg([curve("LoRA, α = 2r", doubled, effective), curve("LoRA, α = 8", fixed, effective)], {
+      chart: () =>
+        rankCurve([curve("LoRA, α = 2r", doubled, effective), curve("LoRA, α = 8", fixed, effective)], {
           title: "Effective rank of ΔW by rank",
           subtitle: meanSubtitle,
           y: { label: "effective rank", from: 0 },
@@ -250,8 +252,8 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
       name: "epsilon-sweep",
       title: "Intruders over ε",
       caption: "How many of the first 10 vectors of each matrix have no |cosine| of ε or more with a base vector.",
-      svg: () =>
-        sweepSvg(swept(EPSILONS, atEpsilon), {
+      chart: () =>
+        sweep(swept(EPSILONS, atEpsilon), {
           title: "Intruders over ε (k = 10)",
           subtitle,
           x: { label: "ε" },
@@ -262,8 +264,8 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
       name: "k-sweep",
       title: "Intruders over k",
       caption: "ε = 0.5. In the tail σ lie close together, and vectors turn into each other by small changes.",
-      svg: () =>
-        sweepSvg(
+      chart: () =>
+        sweep(
           swept(
             SHARES.map((part) => 100 * part),
             (run, percent) => share(run, percent / 100),
@@ -280,8 +282,8 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
       name: "effective-rank-by-layer",
       title: "Effective rank by layer",
       caption: "Mean over the seven matrices of a layer, and over seeds.",
-      svg: () =>
-        layerProfileSvg(
+      chart: () =>
+        layerProfile(
           lines.map(([name, run]) => ({ name, values: byLayer(results, scale, run) })),
           { title: "Effective rank of ΔW by layer", subtitle: meanSubtitle, y: { label: "effective rank", from: 0 } },
         ),
@@ -400,8 +402,8 @@ async function pictures(results: Results, scale: Scale): Promise<ExperimentFigur
         name: `similarity-top-${one.id}`,
         title: `|U₀ᵀU| of ${short}, top 10: ${one.name}`,
         caption: "An intruder is a dark column, outlined, which moves the diagonal after it to the right.",
-        svg: () =>
-          similarityMapSvg({
+        chart: () =>
+          similarityMap({
             title: `${one.name}: first 10 vectors of ${short}`,
             values: corner(grid, 10),
             intruderRanks,
@@ -411,8 +413,8 @@ async function pictures(results: Results, scale: Scale): Promise<ExperimentFigur
         name: `similarity-all-${one.id}`,
         title: `|U₀ᵀU| of ${short}: ${one.name}`,
         caption: "All vectors; each cell the largest value of those that it stands for.",
-        svg: () =>
-          similarityMapSvg({
+        chart: () =>
+          similarityMap({
             title: `${one.name}: all vectors of ${short}`,
             values: pooled(grid, 64),
             pooledFrom: { rows: grid.rows, columns: grid.columns },
@@ -422,8 +424,8 @@ async function pictures(results: Results, scale: Scale): Promise<ExperimentFigur
         name: `cosines-${one.id}`,
         title: `Largest cosines of ${short}: ${one.name}`,
         caption: "Points at the left below ε are intruders.",
-        svg: () =>
-          cosineScatterSvg({
+        chart: () =>
+          cosineScatter({
             title: `${one.name}: ${short}`,
             maxCos,
             epsilon: 0.5,

@@ -1,8 +1,8 @@
 /** λ: intruders are scaled down, or up, and their neighbours as a baseline; what happens to forgetting and accuracy? */
 import { forgettingChange } from "../../analysis/measures/intervention.ts";
-import { sweepSvg } from "../../figures/sweep.ts";
 import { job, type Conclusion, type Experiment, type Results, type Scale } from "../experiment.ts";
-import { meanOf, sampleOf, spreadOf } from "../frame/statistics.ts";
+import { sweep } from "../frame/charts.ts";
+import { meanOf, spreadOf } from "../frame/statistics.ts";
 import { isAbove, isSame } from "../frame/verdict.ts";
 import { INTERVENE, type Intervened, type InterveneResult } from "../jobs/intervene.ts";
 import { claimOf } from "./claims.ts";
@@ -107,25 +107,17 @@ function conclude(results: Results, scale: Scale): Conclusion {
       ),
     ];
   });
-  const curves = (value: (one: Intervened) => number | null, which: readonly Which[], log: boolean) =>
+  const curves = (value: (one: Intervened) => number | null, which: readonly Which[], bars: boolean) =>
     RUNS.flatMap(({ name, run }) => {
       const found = foundOf(run);
       return which.flatMap((one) => {
-        const samples = lambdas.map((lambda) => sampleOf(at(found, one, lambda, value)));
-        if (samples.every(({ n }) => n === 0)) return [];
-        return [
-          {
-            name: `${name}: ${one}`,
-            x: lambdas,
-            y: samples.map(({ mean }) => mean),
-            spread: samples.map(({ deviation }) => (log ? 0 : deviation)),
-            dashed: one === "neighbour",
-          },
-        ];
+        const samples = lambdas.map((lambda) => at(found, one, lambda, value));
+        if (!samples.flat().some(Number.isFinite)) return [];
+        return [{ name: `${name}: ${one}`, x: lambdas, samples, dashed: one === "neighbour", bars }];
       });
     });
   const both = ["intruder", "neighbour"] as const;
-  const [losses, accuracies] = [curves(loss, both, true), curves(accuracy, both, false)];
+  const [losses, accuracies] = [curves(loss, both, false), curves(accuracy, both, true)];
   const matrixCounts = RUNS.map(({ name, run }) => {
     const counts = scale.seeds.map((seed) => results.of(interveneJob(run(seed), scale))?.matrices.length ?? NaN);
     return `${name}: ${counts.map((count) => (Number.isFinite(count) ? count : "–")).join(", ")}`;
@@ -140,8 +132,8 @@ function conclude(results: Results, scale: Scale): Conclusion {
               name: "forgetting-by-lambda",
               title: "Loss on pretraining text over λ",
               caption: "λ = 1 is the model as it was trained, 0 without the vector. Mean over seeds.",
-              svg: () =>
-                sweepSvg(losses, {
+              chart: () =>
+                sweep(losses, {
                   title: "Loss on pretraining text over λ",
                   x: { label: "λ" },
                   y: { label: "loss (nats per token)", log: true },
@@ -156,8 +148,8 @@ function conclude(results: Results, scale: Scale): Conclusion {
               name: "accuracy-by-lambda",
               title: "Accuracy over λ",
               caption: "Mean and standard deviation over seeds.",
-              svg: () =>
-                sweepSvg(accuracies, {
+              chart: () =>
+                sweep(accuracies, {
                   title: "Accuracy over λ",
                   x: { label: "λ" },
                   y: { label: "accuracy", to: 1 },

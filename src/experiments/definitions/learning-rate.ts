@@ -1,8 +1,7 @@
 /** Learning rates at r = 8 and of full fine-tuning: what do intruders go with, forgetting or accuracy? */
-import { spearman } from "../../analysis/measures/spearman.ts";
-import { sweepSvg } from "../../figures/sweep.ts";
-import { xyChartSvg } from "../../figures/xy-chart.ts";
-import type { Conclusion, Experiment, Holds, Results, Scale } from "../experiment.ts";
+import { type Spearman, spearman } from "../../analysis/measures/spearman.ts";
+import type { Conclusion, CorrelationEvidence, Experiment, Holds, Results, Scale } from "../experiment.ts";
+import { sweep, xyChart } from "../frame/charts.ts";
 import { sampleOf, seedsText, spreadOf } from "../frame/statistics.ts";
 import { isAbove, type Verdict } from "../frame/verdict.ts";
 import { totalIntruders } from "../jobs/spectra.ts";
@@ -69,13 +68,6 @@ function conclude(results: Results, scale: Scale): Conclusion {
       const [x, y] = [value(loraAt(times)), other(loraAt(times))];
       return x.flatMap((one, i) => (Number.isFinite(one) && Number.isFinite(y[i]) ? [[one, y[i]!] as const] : []));
     });
-  const related = (found: readonly (readonly [number, number])[]) =>
-    found.length < 3
-      ? undefined
-      : spearman(
-          found.map(([x]) => x),
-          found.map(([, y]) => y),
-        );
   const withForgetting = related(pairs(counts, (run) => measure(run, pretrainingLoss)));
   const withAccuracy = related(pairs(counts, (run) => measure(run, accuracy)));
   const withRate = related(
@@ -167,8 +159,8 @@ function conclude(results: Results, scale: Scale): Conclusion {
         name: "intruders-by-rate",
         title: "Intruders over the learning rate",
         caption: "k = 10, ε = 0.5. Bars: standard deviation over seeds.",
-        svg: () =>
-          sweepSvg(curves(counts), {
+        chart: () =>
+          sweep(curves(counts), {
             title: "Intruders over the learning rate",
             subtitle: seeds,
             x,
@@ -179,8 +171,8 @@ function conclude(results: Results, scale: Scale): Conclusion {
         name: "forgetting-by-rate",
         title: "Loss on pretraining text over the learning rate",
         caption: "What is above the base's loss was forgotten.",
-        svg: () =>
-          sweepSvg(
+        chart: () =>
+          sweep(
             curves((run) => measure(run, pretrainingLoss)),
             {
               title: "Forgetting over the learning rate",
@@ -194,8 +186,8 @@ function conclude(results: Results, scale: Scale): Conclusion {
         name: "accuracy-by-rate",
         title: "Accuracy over the learning rate",
         caption: "On the test texts of the task.",
-        svg: () =>
-          sweepSvg(
+        chart: () =>
+          sweep(
             curves((run) => measure(run, accuracy)),
             { title: "Accuracy over the learning rate", subtitle: seeds, x, y: { label: "accuracy" } },
           ),
@@ -204,8 +196,8 @@ function conclude(results: Results, scale: Scale): Conclusion {
         name: "forgetting-by-intruders",
         title: "Forgetting and intruders",
         caption: "A point for each learning rate and seed.",
-        svg: () =>
-          xyChartSvg(
+        chart: () =>
+          xyChart(
             cloud((run) => measure(run, pretrainingLoss)),
             {
               title: "Forgetting and intruders",
@@ -221,8 +213,8 @@ function conclude(results: Results, scale: Scale): Conclusion {
         name: "accuracy-by-intruders",
         title: "Accuracy and intruders",
         caption: "A point for each learning rate and seed.",
-        svg: () =>
-          xyChartSvg(
+        chart: () =>
+          xyChart(
             cloud((run) => measure(run, accuracy)),
             {
               title: "Accuracy and intruders",
@@ -249,9 +241,19 @@ function conclude(results: Results, scale: Scale): Conclusion {
   };
 }
 
-type Found = ReturnType<typeof spearman> | undefined;
+interface Found {
+  readonly x: readonly number[];
+  readonly y: readonly number[];
+  /** Undefined: there are too few pairs. */
+  readonly relation: Spearman | undefined;
+}
 
-function rhoText(found: Found): string {
+function related(pairs: readonly (readonly [number, number])[]): Found {
+  const [x, y] = [pairs.map(([one]) => one), pairs.map(([, other]) => other)];
+  return { x, y, relation: pairs.length < 3 ? undefined : spearman(x, y) };
+}
+
+function rhoText({ relation: found }: Found): string {
   if (found === undefined) return "fewer than 3 runs";
   return `Spearman ρ = ${found.rho.toFixed(3)}, p = ${found.p < 0.001 ? found.p.toExponential(1) : found.p.toFixed(3)} (${found.n} runs)`;
 }
@@ -261,20 +263,26 @@ const RHO_RULE = `Spearman ρ over rates × seeds, p two-sided (runs taken as in
 
 function positive(found: Found): Verdict {
   const rule = `${RHO_RULE}: ρ > 0 and p < ${SIGNIFICANT}: yes; ρ < 0 and p < ${SIGNIFICANT}: no; else inconclusive`;
-  const isSure = found !== undefined && found.p < SIGNIFICANT;
-  const holds: Holds = !isSure ? "inconclusive" : found.rho > 0 ? "yes" : "no";
-  return { holds, words: "", rule };
+  const { relation } = found;
+  const isSure = relation !== undefined && relation.p < SIGNIFICANT;
+  const holds: Holds = !isSure ? "inconclusive" : relation.rho > 0 ? "yes" : "no";
+  return { holds, words: "", rule, evidence: [evidenceOf("positive correlation", found, holds)] };
 }
 
 function unrelated(found: Found): Verdict {
   const rule = `${RHO_RULE}: p < ${SIGNIFICANT}: no; p above it and |ρ| < 0.5: yes; else inconclusive`;
+  const { relation } = found;
   const holds: Holds =
-    found === undefined
+    relation === undefined
       ? "inconclusive"
-      : found.p < SIGNIFICANT
+      : relation.p < SIGNIFICANT
         ? "no"
-        : Math.abs(found.rho) < 0.5
+        : Math.abs(relation.rho) < 0.5
           ? "yes"
           : "inconclusive";
-  return { holds, words: "", rule };
+  return { holds, words: "", rule, evidence: [evidenceOf("no correlation", found, holds)] };
+}
+
+function evidenceOf(test: CorrelationEvidence["test"], { x, y, relation }: Found, holds: Holds): CorrelationEvidence {
+  return { test, x, y, rho: relation?.rho ?? NaN, p: relation?.p ?? NaN, n: x.length, holds };
 }

@@ -14,7 +14,8 @@ import type { SequenceResult } from "../continual/sequence.ts";
 import { sequenceTables } from "../continual/tables.ts";
 import type { Claim, Conclusion, Experiment, Results, Scale } from "../experiment.ts";
 import { seedsText } from "../frame/statistics.ts";
-import { allOf, isAbove, isAboveLevel, isSame, type Verdict } from "../frame/verdict.ts";
+import { allOf, isAbove, isBelowLevel, isSame, type Verdict } from "../frame/verdict.ts";
+import { claimOf } from "./claims.ts";
 import { cutNotes, generatedPlan, loraOf, SEQUENCE_SETTING } from "./continual.ts";
 
 const PAPER = "Wang et al. 2023";
@@ -86,11 +87,11 @@ function oLoraClaims(all: readonly MethodRuns[]): Claim[] {
   const claims: Claim[] = [];
   const claim = (
     text: Pick<Claim, "claim" | "published"> & { readonly section: string },
-    { words, holds, rule }: Verdict,
+    verdict: Verdict,
     found: string,
   ) => {
     const { section, ...rest } = text;
-    claims.push({ ...rest, source: `${PAPER}, ${section}`, found: `${found}; ${words}`, holds, rule });
+    claims.push(claimOf({ ...rest, source: `${PAPER}, ${section}` }, verdict, found));
   };
   const shown = (of: (run: SequenceResult) => number, digits: number, times = 1) => spreadsText(all, of, digits, times);
   const ratio = (one: MethodRuns) => {
@@ -103,8 +104,8 @@ function oLoraClaims(all: readonly MethodRuns[]): Claim[] {
       section: "§3.2",
       published: "subspaces are kept orthogonal",
     },
-    allOf(penalised.map((one) => negated(isAboveLevel(ratio(one), NEARLY_NONE, 3), NEARLY_NONE))),
-    `‖A_i A_tᵀ‖ / (‖A_i‖ ‖A_t‖): ${shown(overlapOf, 4)}`,
+    allOf(penalised.map((one) => [one.label, isBelowLevel(ratio(one), NEARLY_NONE, 3)])),
+    `‖A_i A_tᵀ‖ / (‖A_i‖ ‖A_t‖), mean over the tasks after the first: ${shown(overlapOf, 4)}`,
   );
   claim(
     {
@@ -138,10 +139,4 @@ function oLoraClaims(all: readonly MethodRuns[]): Claim[] {
     );
   }
   return claims;
-}
-
-/** "Below" for "above". */
-function negated({ holds, words }: Verdict, level: number): Verdict {
-  const rule = `mean over seeds below ${level} by more than 2 standard errors: yes; above by more: no; else inconclusive`;
-  return { holds: holds === "yes" ? "no" : holds === "no" ? "yes" : "inconclusive", words, rule };
 }

@@ -1,6 +1,6 @@
 /** How small may the rank be? (LoRA §7.2, table 6) */
-import { rankCurveSvg } from "../../figures/rank-curve.ts";
 import type { Conclusion, Experiment, Results, Scale } from "../experiment.ts";
+import { rankCurve } from "../frame/charts.ts";
 import { spreadOf } from "../frame/statistics.ts";
 import { isAbove } from "../frame/verdict.ts";
 import { attentionRun, type Matrices } from "./attention-targets.ts";
@@ -75,8 +75,8 @@ function conclude(results: Results, scale: Scale): Conclusion {
         name: "accuracy-by-rank",
         title: "Accuracy by rank",
         caption: "Bars: standard deviation over seeds.",
-        svg: () =>
-          rankCurveSvg(
+        chart: () =>
+          rankCurve(
             CHOICES.map((matrices) =>
               rankCurveOf(
                 matrices,

@@ -1,11 +1,12 @@
 /** Subspaces of learned adapters: r = 8 against r = 64, and two seeds against two random matrices. */
 import { subspaceSimilarity } from "../../analysis/measures/subspace-similarity.ts";
 import { factoredSvd } from "../../analysis/factored-svd.ts";
-import { lowerTriangle, overlapPanelsSvg } from "../../figures/overlap-panels.ts";
+import { lowerTriangle, type OverlapPanel } from "../../figures/overlap-panels.ts";
 import type { Columns } from "../../linear-algebra/columns.ts";
 import { type Matrix, svd } from "../../linear-algebra/svd.ts";
 import { Random } from "../../random.ts";
 import type { Conclusion, Experiment, Results, Scale } from "../experiment.ts";
+import { overlapPanels } from "../frame/charts.ts";
 import { meanOf, spreadOf } from "../frame/statistics.ts";
 import { allOf, isAbove, isAboveLevel } from "../frame/verdict.ts";
 import { columnsOf, rowsOf } from "../rig/columns.ts";
@@ -15,8 +16,8 @@ import { ofRank } from "./intruders.ts";
 import { LORA_PAPER, SETTING, trained, type Run } from "./protocol.ts";
 
 const [SMALL, LARGE] = [8, 64];
-/** Directions of two seeds whose mean overlap is compared. */
-const COMPARED = 8;
+/** Directions whose overlap is compared: of two seeds its mean, of two ranks the first and the last. */
+const COMPARED = SMALL;
 /** Length of the rows of A in the matrices that are compared. */
 const WIDTH = 128;
 /** As layer 48 of 96. */
@@ -48,7 +49,10 @@ function seedPairs(seeds: readonly number[], _quick: boolean): (readonly [number
   return seeds.map((seed, i) => [seed, seeds[(i + 1) % seeds.length]!]);
 }
 
-type Kind = "q_proj" | "v_proj";
+const KINDS = ["q_proj", "v_proj"] as const;
+type Kind = (typeof KINDS)[number];
+const PARTS = ["delta", "A"] as const;
+const LAYERS = [0, 1, 2, 3] as const;
 
 interface Directions {
   /** Right-singular vectors of A. */
@@ -57,55 +61,67 @@ interface Directions {
   readonly delta: Columns;
 }
 
-async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
-  const loaded = new Map<string, Promise<ReadonlyMap<string, Directions> | undefined>>();
-  const load = (run: Run, seed: number) => {
-    const settings = run(seed);
-    const key = JSON.stringify(settings);
-    const known = loaded.get(key);
-    if (known !== undefined) return known;
-    const wanted = trained(settings);
-    const made = results.of(wanted) === undefined ? Promise.resolve(undefined) : directionsIn(results.folder(wanted));
-    loaded.set(key, made);
-    return made;
-  };
-  const of = (all: ReadonlyMap<string, Directions> | undefined, kind: Kind, layer: number) =>
-    all?.get(`model.layers.${layer}.self_attn.${kind}.weight`);
+/** By the names of weights; undefined: the run has failed, or is still to be run. */
+type Loaded = ReadonlyMap<string, Directions> | undefined;
 
-  // r = 8 against r = 64, for each seed: mean over the layers.
-  const sharedTop = async (kind: Kind, part: keyof Directions, i: number) =>
-    Promise.all(
-      scale.seeds.map(async (seed) => {
-        const [a, b] = [await load(ofRank(SMALL), seed), await load(ofRank(LARGE), seed)];
-        return meanOf(
-          [0, 1, 2, 3].map((layer) => {
-            const [x, y] = [of(a, kind, layer), of(b, kind, layer)];
-            return x === undefined || y === undefined ? NaN : phi(x[part], y[part], i, i);
-          }),
-        );
-      }),
+/** φ(1, 1) to φ(8, 8) of one matrix in two runs. */
+interface Overlap {
+  readonly of: "ranks" | "seeds";
+  readonly kind: Kind;
+  readonly part: (typeof PARTS)[number];
+  readonly seed: number;
+  readonly otherSeed: number;
+  readonly layer: number;
+  readonly diagonal: readonly number[];
+}
+
+async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
+  const pairs = seedPairs(scale.seeds, scale.quick);
+  const [small, large] = [new Map<number, Loaded>(), new Map<number, Loaded>()];
+  for (const seed of new Set([...scale.seeds, ...pairs.flat()])) {
+    small.set(seed, await directionsOfRun(results, ofRank(SMALL), seed));
+    large.set(seed, await directionsOfRun(results, ofRank(LARGE), seed));
+  }
+  const of = (all: Loaded, kind: Kind, layer: number) => all?.get(`model.layers.${layer}.self_attn.${kind}.weight`);
+  const overlaps = (which: Overlap["of"], [seed, otherSeed]: readonly [number, number], a: Loaded, b: Loaded) =>
+    KINDS.flatMap((kind) =>
+      PARTS.flatMap((part) =>
+        LAYERS.flatMap((layer): Overlap[] => {
+          const [x, y] = [of(a, kind, layer), of(b, kind, layer)];
+          if (x === undefined || y === undefined) return [];
+          return [{ of: which, kind, part, seed, otherSeed, layer, diagonal: diagonal(x[part], y[part]) }];
+        }),
+      ),
     );
-  const [topQ, topV] = [await sharedTop("q_proj", "delta", 1), await sharedTop("v_proj", "delta", 1)];
-  const [lastQ, lastV] = [await sharedTop("q_proj", "delta", SMALL), await sharedTop("v_proj", "delta", SMALL)];
-  const [topQA, topVA] = [await sharedTop("q_proj", "A", 1), await sharedTop("v_proj", "A", 1)];
+  const found = [
+    ...scale.seeds.flatMap((seed) => overlaps("ranks", [seed, seed], small.get(seed), large.get(seed))),
+    ...pairs.flatMap((pair) => overlaps("seeds", pair, large.get(pair[0]), large.get(pair[1]))),
+  ];
+  /** Mean over the layers. */
+  const mean = (
+    wanted: Pick<Overlap, "of" | "kind" | "part" | "seed" | "otherSeed">,
+    value: (phi: readonly number[]) => number,
+  ) => {
+    const layers = found.filter((one) =>
+      (["of", "kind", "part", "seed", "otherSeed"] as const).every((key) => one[key] === wanted[key]),
+    );
+    return layers.length < LAYERS.length ? NaN : meanOf(layers.map((one) => value(one.diagonal)));
+  };
+
+  // r = 8 against r = 64, for each seed.
+  const shared = (kind: Kind, part: Overlap["part"], i: number) =>
+    scale.seeds.map((seed) => mean({ of: "ranks", kind, part, seed, otherSeed: seed }, (phi) => phi[i - 1]!));
+  const [topQ, topV] = [shared("q_proj", "delta", 1), shared("v_proj", "delta", 1)];
+  const [lastQ, lastV] = [shared("q_proj", "delta", SMALL), shared("v_proj", "delta", SMALL)];
+  const [topQA, topVA] = [shared("q_proj", "A", 1), shared("v_proj", "A", 1)];
 
   // Two seeds of r = 64.
-  const pairs = seedPairs(scale.seeds, scale.quick);
-  const between = async (kind: Kind, part: keyof Directions) =>
-    Promise.all(
-      pairs.map(async ([one, other]) => {
-        const [a, b] = [await load(ofRank(LARGE), one), await load(ofRank(LARGE), other)];
-        return meanOf(
-          [0, 1, 2, 3].map((layer) => {
-            const [x, y] = [of(a, kind, layer), of(b, kind, layer)];
-            return x === undefined || y === undefined ? NaN : meanDiagonal(x[part], y[part]);
-          }),
-        );
-      }),
-    );
-  const gaussian = pairs.map(([one, other]) => meanDiagonal(gaussianRows(LARGE, one), gaussianRows(LARGE, other)));
-  const [seedsQ, seedsV] = [await between("q_proj", "delta"), await between("v_proj", "delta")];
-  const [seedsQA, seedsVA] = [await between("q_proj", "A"), await between("v_proj", "A")];
+  const between = (kind: Kind, part: Overlap["part"]) =>
+    pairs.map(([seed, otherSeed]) => mean({ of: "seeds", kind, part, seed, otherSeed }, meanOf));
+  const gaussianOverlaps = pairs.map(([one, other]) => diagonal(gaussianRows(LARGE, one), gaussianRows(LARGE, other)));
+  const gaussian = gaussianOverlaps.map(meanOf);
+  const [seedsQ, seedsV] = [between("q_proj", "delta"), between("v_proj", "delta")];
+  const [seedsQA, seedsVA] = [between("q_proj", "A"), between("v_proj", "A")];
   const random1 = 1 / WIDTH;
   const text = (name: string, values: readonly number[]) => `${name} ${spreadOf(values, 3)}`;
   const claims = [
@@ -115,7 +131,10 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
         source: `${LORA_PAPER}, fig. 3`,
         published: "φ > 0.5 for ΔWq and ΔWv, GPT-3",
       },
-      allOf([isAboveLevel(topQ, 0.5, 3), isAboveLevel(topV, 0.5, 3)]),
+      allOf([
+        ["q", isAboveLevel(topQ, 0.5, 3)],
+        ["v", isAboveLevel(topV, 0.5, 3)],
+      ]),
       `ΔW: ${text("q", topQ)}, ${text("v", topV)}; of A: ${text("q", topQA)}, ${text("v", topVA)}; random ${random1.toFixed(3)}`,
     ),
     claimOf(
@@ -124,7 +143,10 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
         source: `${LORA_PAPER}, fig. 3`,
         published: "top directions overlap, others do not",
       },
-      allOf([isAbove(topQ, lastQ, { digits: 3 }), isAbove(topV, lastV, { digits: 3 })]),
+      allOf([
+        ["q", isAbove(topQ, lastQ, { digits: 3 })],
+        ["v", isAbove(topV, lastV, { digits: 3 })],
+      ]),
       `φ(8, 8): ${text("q", lastQ)}, ${text("v", lastV)}; random ${(SMALL / WIDTH).toFixed(3)}`,
     ),
     claimOf(
@@ -133,7 +155,10 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
         source: `${LORA_PAPER}, fig. 4`,
         published: "ΔWq and ΔWv share directions, Gaussians none",
       },
-      allOf([isAbove(seedsQ, gaussian, { digits: 3 }), isAbove(seedsV, gaussian, { digits: 3 })]),
+      allOf([
+        ["q", isAbove(seedsQ, gaussian, { digits: 3 })],
+        ["v", isAbove(seedsV, gaussian, { digits: 3 })],
+      ]),
       `mean φ(i, i) to i = ${COMPARED}: ${text("q", seedsQ)}, ${text("v", seedsV)}, ${text("Gaussian", gaussian)}; of A: ${text("q", seedsQA)}, ${text("v", seedsVA)}`,
     ),
     claimOf(
@@ -148,11 +173,11 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
   ];
 
   const [seed] = scale.seeds;
-  const [low, high] = [await load(ofRank(SMALL), seed!), await load(ofRank(LARGE), seed!)];
+  const [low, high] = [small.get(seed!), large.get(seed!)];
   const [one, other] = pairs[0]!;
-  const [first, second] = [await load(ofRank(LARGE), one), await load(ofRank(LARGE), other)];
+  const [first, second] = [large.get(one), large.get(other)];
   const ranksPanels = (part: keyof Directions, zoom: boolean) =>
-    (["q_proj", "v_proj"] as const).flatMap((kind) => {
+    KINDS.flatMap((kind) => {
       const [x, y] = [of(low, kind, SHOWN_LAYER), of(high, kind, SHOWN_LAYER)];
       if (x === undefined || y === undefined) return [];
       const grid = subspaceSimilarity(x[part].slice(0, SMALL), y[part].slice(0, LARGE));
@@ -166,7 +191,7 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
       ];
     });
   const seedPanels = (part: keyof Directions) => {
-    const trainedPanels = (["q_proj", "v_proj"] as const).flatMap((kind) => {
+    const trainedPanels = KINDS.flatMap((kind) => {
       const [x, y] = [of(first, kind, SHOWN_LAYER), of(second, kind, SHOWN_LAYER)];
       if (x === undefined || y === undefined) return [];
       return [{ title: `${kind}, two seeds`, grid: subspaceSimilarity(x[part], y[part]) }];
@@ -178,10 +203,10 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
       columnLabel: `j: directions of seed ${other}`,
     }));
   };
-  const figure = (name: string, title: string, caption: string, panels: Parameters<typeof overlapPanelsSvg>[0]) =>
+  const figure = (name: string, title: string, caption: string, panels: readonly OverlapPanel[]) =>
     panels.length === 0
       ? []
-      : [{ name, title, caption, svg: () => overlapPanelsSvg(panels, { columns: panels.length }) }];
+      : [{ name, title, caption, chart: () => overlapPanels(panels, { columns: panels.length }) }];
   return {
     claims,
     figures: [
@@ -231,8 +256,8 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
           ["φ(1, 1), r = 8 and r = 64", ...[topQ, topV, topQA, topVA].map((values) => spreadOf(values, 3)), random1],
           [
             "φ(8, 8), r = 8 and r = 64",
-            ...[lastQ, lastV, await sharedTop("q_proj", "A", SMALL), await sharedTop("v_proj", "A", SMALL)].map(
-              (values) => spreadOf(values, 3),
+            ...[lastQ, lastV, shared("q_proj", "A", SMALL), shared("v_proj", "A", SMALL)].map((values) =>
+              spreadOf(values, 3),
             ),
             SMALL / WIDTH,
           ],
@@ -244,11 +269,43 @@ async function conclude(results: Results, scale: Scale): Promise<Conclusion> {
         ],
       },
     ],
+    measurements: [
+      {
+        name: "overlaps-by-layer",
+        title: "φ(1, 1) to φ(8, 8) of every matrix, seed and layer, and of random Gaussian matrices",
+        columns: [
+          "compared",
+          "directions of",
+          "matrix",
+          "seed",
+          "other seed",
+          "layer",
+          ...Array.from({ length: COMPARED }, (_, i) => `φ(${i + 1}, ${i + 1})`),
+        ],
+        rows: [
+          ...found.map((overlap) => [
+            overlap.of === "ranks" ? `r = ${SMALL} and r = ${LARGE}` : `two seeds of r = ${LARGE}`,
+            overlap.part === "A" ? "A" : "ΔW",
+            overlap.kind,
+            overlap.seed,
+            overlap.otherSeed,
+            overlap.layer,
+            ...overlap.diagonal,
+          ]),
+          ...pairs.map(([a, b], i) => ["two random matrices", "Gaussian", null, a, b, null, ...gaussianOverlaps[i]!]),
+        ],
+      },
+    ],
     notes: [
       "Three seeds make three pairs, which are not quite independent of each other.",
       "v_proj has 64 outputs here (two key and value heads for four of queries), q_proj 128: with r = 64, B of v can have full rank.",
     ],
   };
+}
+
+async function directionsOfRun(results: Results, run: Run, seed: number): Promise<Loaded> {
+  const wanted = trained(run(seed));
+  return results.of(wanted) === undefined ? undefined : directionsIn(results.folder(wanted));
 }
 
 async function directionsIn(folder: string): Promise<ReadonlyMap<string, Directions>> {
@@ -272,12 +329,8 @@ function gaussianRows(r: number, seed: number): Columns {
   return svd(A).right;
 }
 
-function phi(a: Columns, b: Columns, i: number, j: number): number {
-  return subspaceSimilarity(a.slice(0, i), b.slice(0, j)).at(-1)?.at(-1) ?? NaN;
-}
-
-/** Mean of φ(i, i). */
-function meanDiagonal(a: Columns, b: Columns): number {
+/** φ(i, i) of the first directions. */
+function diagonal(a: Columns, b: Columns): number[] {
   const grid = subspaceSimilarity(a.slice(0, COMPARED), b.slice(0, COMPARED));
-  return meanOf(grid.map((row, i) => row[i] ?? NaN));
+  return grid.map((row, i) => row[i] ?? NaN);
 }

@@ -1,6 +1,6 @@
 /** Which matrices of attention should be adapted, with one budget of parameters? (LoRA §7.1) */
-import { dotRowsSvg } from "../../figures/dot-rows.ts";
 import type { Conclusion, Experiment, Results, Scale } from "../experiment.ts";
+import { dotRows } from "../frame/charts.ts";
 import { sampleOf, spreadOf } from "../frame/statistics.ts";
 import { allOf, isAbove } from "../frame/verdict.ts";
 import { attentionRun, type Matrices } from "./attention-targets.ts";
@@ -67,7 +67,12 @@ function conclude(results: Results, scale: Scale): Conclusion {
         source: `${LORA_PAPER}, table 5`,
         published: "WikiSQL 73.7 against 70.4 and 70.0, MNLI 91.7 against 91.0 and 90.8",
       },
-      allOf((["q", "k"] as const).map((one) => isAbove(right("q,k,v,o"), right(one), { digits: 3 }))),
+      allOf(
+        (["q", "k"] as const).map((one) => [
+          `q,k,v,o above ${one}`,
+          isAbove(right("q,k,v,o"), right(one), { digits: 3 }),
+        ]),
+      ),
       words(["q", "k", "q,k,v,o"]),
     ),
     claimOf(
@@ -78,7 +83,9 @@ function conclude(results: Results, scale: Scale): Conclusion {
       },
       allOf(
         (["v", "o"] as const).flatMap((one) =>
-          (["q", "k"] as const).map((other) => isAbove(right(one), right(other), { digits: 3 })),
+          (["q", "k"] as const).map(
+            (other) => [`${one} above ${other}`, isAbove(right(one), right(other), { digits: 3 })] as const,
+          ),
         ),
       ),
       words(["q", "k", "v", "o"]),
@@ -95,8 +102,8 @@ function conclude(results: Results, scale: Scale): Conclusion {
         name: "which-matrices",
         title: "Accuracy by adapted matrices",
         caption: "The same number of parameters in each row. Bars: standard deviation over seeds.",
-        svg: () =>
-          dotRowsSvg(
+        chart: () =>
+          dotRows(
             choices.map(([matrices, r]) => ({
               label: `${matrices} (r = ${r})`,
               group: matrices.includes(",") ? "several kinds" : "one kind",

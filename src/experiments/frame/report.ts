@@ -1,11 +1,11 @@
-/** What an experiment writes: `results.json` with the raw data of every job, `report.md`, and a page with the figures. */
+/** What an experiment writes: `results.json` with the raw data of every job and what decided each claim, `report.md`, and a page with the figures and their numbers. */
 import { availableParallelism, cpus } from "node:os";
 import { join } from "node:path";
 import { csv, type Page, type PageTable, type Section } from "../../figures/page/page.ts";
 import { writePage } from "../../figures/page/write-page.ts";
 import { replaceFile } from "../../train/run/durable-file.ts";
 import { ConfigError } from "../../errors.ts";
-import type { Conclusion, Experiment, ExperimentFigure, ExperimentTable, Holds, Scale } from "../experiment.ts";
+import type { Chart, Conclusion, Experiment, ExperimentFigure, ExperimentTable, Holds, Scale } from "../experiment.ts";
 import type { KeptJob } from "./pool.ts";
 
 export interface Report {
@@ -25,13 +25,21 @@ export async function writeReport(dir: string, given: Report): Promise<string[]>
   const figures = given.conclusion.figures.flatMap(drawn);
   const report = { ...given, conclusion: { ...given.conclusion, figures } };
   const { experiment, scale, conclusion, jobs, left } = report;
-  const { claims, tables, notes = [] } = conclusion;
+  const { claims, tables, measurements = [], notes = [] } = conclusion;
   const raw = {
     experiment: experiment.name,
     command: commandOf(report),
     scale,
     claims,
     tables,
+    measurements,
+    figures: figures.map(({ name, title, caption }) => ({
+      name,
+      title,
+      caption,
+      files: [`figures/${name}.svg`, `figures/${name}.png`],
+      data: `data/${name}.csv`,
+    })),
     notes,
     jobs_left: left,
     machine: machineText(),
@@ -45,14 +53,14 @@ export async function writeReport(dir: string, given: Report): Promise<string[]>
   return [htmlFile, ...paths, ...figures.map(({ name }) => join(dir, "figures", `${name}.png`))];
 }
 
-type DrawnFigure = ExperimentFigure & { readonly svg: string };
+type DrawnFigure = ExperimentFigure & { readonly chart: Chart };
 
 /** Nothing where there is nothing to draw: jobs failed, or are still to be run. */
 function drawn(figure: ExperimentFigure): DrawnFigure[] {
-  const { svg } = figure;
-  if (typeof svg === "string") return [{ ...figure, svg }];
+  const { chart } = figure;
+  if (typeof chart !== "function") return [{ ...figure, chart }];
   try {
-    return [{ ...figure, svg: svg() }];
+    return [{ ...figure, chart: chart() }];
   } catch (error) {
     if (error instanceof ConfigError) return [];
     throw error;
@@ -103,7 +111,10 @@ export function reportMarkdown(report: Report): string {
     claimsMarkdown(conclusion),
     `## How it was decided\n\n${rules.map((rule) => `- ${rule}`).join("\n")}`,
     ...(notes.length === 0 ? [] : [`## Notes\n\n${notes.map((note) => `- ${note}`).join("\n")}`]),
-    ...figures.map(({ name, title, caption }) => `## ${title}\n\n![${title}](figures/${name}.svg)\n\n${caption}`),
+    ...figures.map(
+      ({ name, title, caption }) =>
+        `## ${title}\n\n![${title}](figures/${name}.svg)\n\n${caption} Its numbers: [data/${name}.csv](data/${name}.csv).`,
+    ),
     ...tables.map((table) => `## ${table.title}\n\n${tableMarkdown(table)}`),
     `## What was run\n\n${experiment.setting.map((line) => `- ${line}`).join("\n")}\n- ${machineText()}; ${report.software.join(", ")}`,
     ...(failed.length === 0
@@ -127,7 +138,7 @@ const LEVELS = { yes: "good", no: "bad", inconclusive: "warning" } as const sati
 
 function pageOf(report: Report, figures: readonly DrawnFigure[]): Page {
   const { experiment, conclusion, jobs, left, software } = report;
-  const { claims, tables, notes = [] } = conclusion;
+  const { claims, tables, measurements = [], notes = [] } = conclusion;
   const failed = jobs.filter((job) => job.status === "failed");
   const counts = (["yes", "no", "inconclusive"] as const).map((holds) => ({
     label: { yes: "hold here", no: "do not hold here", inconclusive: "cannot be decided" }[holds],
@@ -146,13 +157,14 @@ function pageOf(report: Report, figures: readonly DrawnFigure[]): Page {
         {
           kind: "table",
           table: {
-            columns: ["claim", "published", "found", "holds?"].map((title) => ({ title })),
+            columns: ["claim", "holds?", "published", "found"].map((title) => ({ title })),
             rows: claims.map(({ claim, source, published, found, holds }) => [
               `${claim} (${source})`,
+              { text: holds, level: LEVELS[holds] },
               published,
               found,
-              { text: holds, level: LEVELS[holds] },
             ]),
+            stacks: true,
             data: {
               name: "claims.csv",
               text: csv(
@@ -171,7 +183,13 @@ function pageOf(report: Report, figures: readonly DrawnFigure[]): Page {
       blocks: [
         {
           kind: "figures",
-          figures: figures.map(({ name, title, caption, svg }) => ({ id: name, title, svg, explanation: caption })),
+          figures: figures.map(({ name, title, caption, chart: { svg, data } }) => ({
+            id: name,
+            title,
+            svg,
+            explanation: caption,
+            data: [{ name: `${name}.csv`, label: "CSV", text: csv(data.columns, data.rows) }],
+          })),
         },
       ],
     },
@@ -180,7 +198,14 @@ function pageOf(report: Report, figures: readonly DrawnFigure[]): Page {
       title: "Numbers",
       blocks: [
         ...tables.map((table) => ({ kind: "table" as const, table: pageTable(table) })),
-        { kind: "text", text: "The raw data of every job are in `results.json` beside this page." },
+        ...measurements.flatMap(({ name, title, columns, rows }) => [
+          { kind: "text" as const, text: `${title}, unrounded, as a file:` },
+          { kind: "downloads" as const, files: [{ name: `${name}.csv`, text: csv(columns, rows) }] },
+        ]),
+        {
+          kind: "text",
+          text: "In `results.json` beside this page are the raw data of every job, and the numbers by seed that decided each claim (`evidence`).",
+        },
       ],
     },
     {

@@ -14,6 +14,8 @@ import type { Block, Cell, DataFile, Details, Page, PageFigure, PageTable, Secti
 const MAX_DATA_ADDRESS = 1_000_000;
 /** Wider pictures take a row for themselves. */
 const WIDE = 700;
+/** Tables with more of them are set closer, so that they fit beside each other on a desk. */
+const MANY_COLUMNS = 9;
 
 export interface PageHtmlOptions {
   /** Whether what a reader downloads lies in folders beside the page, too. Default: false. */
@@ -129,8 +131,9 @@ function verdictHtml({ level, headline, paragraphs, advice = [] }: Verdict): str
 }
 
 function tableHtml(table: PageTable, state: State): string {
-  const { caption, columns, rows, sortable = false, filterable = false, data } = table;
+  const { caption, columns, rows, sortable = false, filterable = false, stacks = false, data } = table;
   const id = `table-${++state.tables}`;
+  const looks = [...(columns.length > MANY_COLUMNS ? ["dense"] : []), ...(stacks ? ["stacks"] : [])].join(" ");
   const isNumeric = (column: number) => rows.some((row) => isNumber(row[column]));
   const head = columns.map(({ title, hint }, column) => {
     const name = hint === undefined ? escapeXml(title) : `<span title="${escapeXml(hint)}">${escapeXml(title)}</span>`;
@@ -144,9 +147,11 @@ function tableHtml(table: PageTable, state: State): string {
     : "";
   return (
     `<div class="table">\n${caption === undefined ? "" : `<p class="caption">${inline(caption)}</p>\n`}${search}<div class="scroll" tabindex="0" role="region" aria-label="${escapeXml(caption ?? "Table")}">\n` +
-    `<table id="${id}"${sortable ? " data-sortable" : ""}>\n` +
+    `<table id="${id}"${looks === "" ? "" : ` class="${looks}"`}${sortable ? " data-sortable" : ""}>\n` +
     `<thead><tr>${head.join("")}</tr></thead>\n<tbody>\n` +
-    rows.map((row) => `<tr>${row.map(cellHtml).join("")}</tr>`).join("\n") +
+    rows
+      .map((row) => `<tr>${row.map((cell, i) => cellHtml(cell, stacks ? columns[i]?.title : undefined)).join("")}</tr>`)
+      .join("\n") +
     `\n</tbody>\n</table>\n</div>\n${data === undefined ? "" : `<div class="files">${fileHtml(data, state)}</div>\n`}</div>`
   );
 }
@@ -155,13 +160,16 @@ function isNumber(cell: Cell | undefined): boolean {
   return typeof cell === "object" && cell.value !== undefined;
 }
 
-function cellHtml(cell: Cell): string {
-  if (typeof cell === "string") return `<td>${inline(cell)}</td>`;
+/** @param label of its column, which a narrow screen shows beside it */
+function cellHtml(cell: Cell, label?: string): string {
+  const named = label === undefined ? "" : ` data-label="${escapeXml(label.replace(/\?$/, ""))}"`;
+  if (typeof cell === "string") return `<td${named}>${inline(cell)}</td>`;
   const { text, value, target, level } = cell;
   const classes = [...(value === undefined ? [] : ["n"]), ...(level === undefined ? [] : [level])];
   const attributes =
     (classes.length === 0 ? "" : ` class="${classes.join(" ")}"`) +
-    (value === undefined ? "" : ` data-value="${value}"`);
+    (value === undefined ? "" : ` data-value="${value}"`) +
+    named;
   const content = target === undefined ? inline(text) : `<a href="#${escapeXml(target)}">${inline(text)}</a>`;
   return `<td${attributes}>${content}</td>`;
 }

@@ -81,7 +81,7 @@ figcaption p{margin:.3rem 0}
 button{font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer;text-align:inherit}
 .files button{color:var(--link);text-decoration:underline}
 .table{margin:1rem 0}
-.scroll{overflow:auto;max-height:75vh;border:1px solid var(--line);border-radius:8px;background:var(--card)}
+.scroll{overflow:auto;max-height:75vh;border:1px solid var(--line);border-radius:8px;background:linear-gradient(to right,transparent,var(--card) 60%) 100% 0/3rem 100% no-repeat local,linear-gradient(to left,#8888,transparent) 100% 0/.9rem 100% no-repeat scroll,var(--card)}
 table{border-collapse:separate;border-spacing:0;font-size:.88rem;font-variant-numeric:tabular-nums;min-width:100%}
 .caption{color:var(--faint);font-size:.92rem}
 th,td{padding:.38rem .7rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
@@ -91,6 +91,7 @@ td.n{white-space:nowrap}
 td:first-child{line-height:1.35}
 td+td{min-width:5.2rem}
 tr>:first-child{position:sticky;left:0;background:var(--card);z-index:1;min-width:19rem;max-width:24rem}
+table.dense{font-size:.78rem}.dense th,.dense td{padding:.38rem .28rem}.dense td+td{min-width:3.2rem}.dense tr>:first-child{min-width:15.5rem;padding-left:.6rem}
 thead tr>:first-child{background:var(--head);z-index:3}
 tbody tr:last-child td{border-bottom:0}
 tbody tr:hover td{background:var(--head)}
@@ -109,6 +110,9 @@ summary .faint{font-weight:400;font-size:.88rem}
 .inside figure{border-color:var(--line)}
 footer{margin-top:2.5rem;padding-bottom:2rem;font-size:.88rem;color:var(--faint)}
 @media (max-width:640px){body{font-size:15px}main,header,footer{padding:0 10px}.figures{gap:10px}.inside{padding:0 .4rem .4rem}
-.verdict{padding:.7rem .8rem}tr>:first-child{min-width:7.5rem;max-width:9.5rem}th,td{padding:.35rem .5rem}}
+.verdict{padding:.7rem .8rem}tr>:first-child,.dense tr>:first-child{min-width:7.5rem;max-width:9.5rem}th,td{padding:.35rem .5rem}
+.scroll:has(.stacks){max-height:none}.stacks thead{position:absolute;left:-9999px}.stacks,.stacks tbody,.stacks tr,.stacks td{display:block}
+.stacks tr{padding:.4rem 0;border-bottom:1px solid var(--line)}.stacks td,.stacks tr>:first-child{position:static;border:0;min-width:0;max-width:none}
+.stacks td+td::before{content:attr(data-label) ": ";color:var(--faint);font-weight:400}.stacks tr>:first-child{font-weight:600}}
 @media print{.scroll{max-height:none;overflow:visible}.files,.search,nav{display:none}figure{break-inside:avoid}}
 `;

@@ -52,6 +52,8 @@ export interface PageTable {
   readonly rows: readonly (readonly Cell[])[];
   /** Whether rows can be sorted, by a click on the head of a column. Default: false. */
   readonly sortable?: boolean;
+  /** Whether a row becomes a block of lines, a line for each cell, where a screen is narrow: for sentences. Default: false. */
+  readonly stacks?: boolean;
   /** Whether rows can be searched. Default: false. */
   readonly filterable?: boolean;
   /** The same numbers as a file. */

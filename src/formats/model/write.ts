@@ -13,7 +13,7 @@ import type { JsonValue } from "../peft/json-object.ts";
 import { MODEL_CONFIG_FILE, type WeightDtype } from "./config.ts";
 
 /** Files that belong to a model beside its weights and configuration. */
-const COMPANIONS = ["generation_config.json", ...TEXT_FILES];
+export const COMPANIONS: readonly string[] = ["generation_config.json", ...TEXT_FILES];
 
 /** What an export consists of, and what is usually put beside it: a folder with more in it is not replaced. */
 const REPLACEABLE = new Set([MODEL_CONFIG_FILE, ...COMPANIONS, TEMPLATE_FOLDER, "README.md", "merge_report.json"]);
@@ -106,10 +106,17 @@ function withDtype(config: WriteModelOptions["config"], dtype: WeightDtype): Wri
   return { ...config, ...Object.fromEntries(names.map((key) => [key, dtype])) };
 }
 
-async function copyCompanions(to: string, from: readonly string[]): Promise<void> {
+/**
+ * Copies what belongs to a model or an adapter beside its weights and configuration: tokenizer, chat templates, generation
+ * settings. What is not there is left out.
+ * @param from folders; a later one has precedence
+ * @param also names of further files
+ */
+export async function copyCompanions(to: string, from: readonly string[], also: readonly string[] = []): Promise<void> {
   for (const folder of from) {
     const present = new Set(await readdir(folder));
-    for (const name of COMPANIONS) if (present.has(name)) await copyFile(join(folder, name), join(to, name));
+    for (const name of [...COMPANIONS, ...also])
+      if (present.has(name)) await copyFile(join(folder, name), join(to, name));
     if (!present.has(TEMPLATE_FOLDER)) continue;
     await mkdir(join(to, TEMPLATE_FOLDER), { recursive: true });
     for (const name of await readdir(join(folder, TEMPLATE_FOLDER))) {

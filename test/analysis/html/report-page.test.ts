@@ -43,6 +43,13 @@ function unpacked(html: string): string[] {
 }
 
 describe("page of an analysis", () => {
+  test("the table of all matrices is set close, to fit on a desk; tables of few columns are not", () => {
+    const html = pageHtml(reportPage(report));
+    const classes = [...html.matchAll(/<table id="[^"]*"( class="[^"]*")?/g)].map(([, own]) => own);
+    assert.equal(classes[0], ' class="dense"');
+    assert.ok(classes.slice(1).includes(undefined));
+  });
+
   test("the planted intruders are what it says: in the verdict, in the table and in the map of the layers", () => {
     assert.deepEqual(
       report.matrices.map(({ intruders, intruder_ranks }) => [intruders, intruder_ranks]),

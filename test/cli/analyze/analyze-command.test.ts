@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
@@ -115,6 +115,7 @@ suite("lowrank analyze", () => {
     assert.equal(alone.status, 0, alone.stderr);
     assert.match(alone.stdout, /there is no base.*The update uses [\d.]+ directions/s);
     const dash = lowrank("analyze", "-", join(METHODS, "lokr"), "--json");
+    assert.deepEqual([dash.status, dash.signal], [0, null], dash.stderr);
     assert.equal((JSON.parse(dash.stdout) as AnalysisReport).base, null);
   });
 
@@ -152,6 +153,87 @@ suite("lowrank analyze", () => {
     assert.deepEqual([status, /error: .*--rank/.test(stderr)], [1, true]);
   });
 
+  test("a run that is not there is said before anything is decomposed", () => {
+    for (const [dir, pattern] of [
+      ["nosuch", /no such folder: got nosuch/],
+      [base, /this is a file: give the folder of a run/],
+    ] as const) {
+      const { status, stderr } = lowrank("analyze", base, tuned, "--checkpoints", dir);
+      assert.equal(status, 1, stderr);
+      assert.match(stderr, pattern);
+      assert.doesNotMatch(stderr, /matrices\/s|bug in lowrank/);
+    }
+  });
+
+  test("folders that may not be read are named, wherever they are given", async (context) => {
+    if (process.getuid?.() !== 0) return context.skip("only root can become someone who may not read");
+    for (const name of ["secret", "late/checkpoint-1"]) {
+      await mkdir(join(root, name), { recursive: true });
+      await cp(base, join(root, name, "model.safetensors"));
+      await chmod(join(root, name), 0o700);
+    }
+    await chmod(root, 0o755);
+    // The program may be in a folder of root's own: it is loaded before the rights are given up.
+    const script = `
+      const { locate } = await import(${JSON.stringify(new URL("../../../src/analysis/locate.js", import.meta.url))});
+      const { checkpointsIn } = await import(${JSON.stringify(new URL("../../../src/analysis/checkpoint-tracks.js", import.meta.url))});
+      const { whatIs } = await import(${JSON.stringify(new URL("../../../src/cli/inspect/kind.js", import.meta.url))});
+      const { localFolder } = await import(${JSON.stringify(new URL("../../../src/hub/local-folder.js", import.meta.url))});
+      process.setgroups([]); process.setgid(65534); process.setuid(65534);
+      const said = (work) => work.then(() => "no error", (error) => error.name + " " + error.message);
+      console.log(JSON.stringify([
+        await said(locate("secret")),
+        await said(locate("secret/model.safetensors")),
+        await said(checkpointsIn("secret")),
+        await said(whatIs("secret")),
+        await said(localFolder("./secret", "model")),
+        await said(checkpointsIn("late").then(([{ path }]) => locate(path))),
+      ]));`;
+    const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
+      encoding: "utf8",
+      cwd: root,
+    });
+    const said = JSON.parse(stdout || JSON.stringify([stderr])) as string[];
+    assert.equal(said.length, 6, stderr);
+    for (const each of said) {
+      assert.match(
+        each,
+        /^FormatError .*(secret|checkpoint-1).*cannot be read: got EACCES\n {2}hint: you lack the permission/,
+      );
+    }
+  });
+
+  test("a weight of another shape: what was compared and what was not", async () => {
+    const other = await writeTensors(join(root, "shape.safetensors"), { ...weights, [q]: gaussian([72, 81], 3) });
+    const { status, stdout, stderr } = lowrank("analyze", base, other, "--out", "shape");
+    assert.equal(status, 0, stderr);
+    assert.doesNotMatch(stdout, /these are the weights of the base/);
+    assert.match(stdout, /matrices +0 changed, 1 did not, 1 other tensor left out/);
+    assert.match(stdout, /Nothing that was compared changed: the one matrix with one shape on both sides is as/);
+    assert.match(
+      stdout,
+      /Not compared, since the shapes differ: \S+q_proj\.weight \(\[72, 80\] in the base and \[72, 81\]/,
+    );
+    assert.match(await readFile(join(root, "shape", "index.html"), "utf8"), /Not compared, since the shapes differ/);
+    // Nothing at all differs in shape: nothing is said of it.
+    const same = lowrank("analyze", base, base);
+    assert.match(same.stdout, /Nothing that was compared changed: the 2 matrices/);
+    assert.doesNotMatch(same.stdout, /Not compared/);
+  });
+
+  test("an update many times the base is a percentage without an exponent", async () => {
+    const large = await writeTensors(join(root, "large.safetensors"), {
+      [q]: scaledBy(weights[q]!, 15),
+      [up]: scaledBy(weights[up]!, 8),
+    });
+    const { stdout } = lowrank("analyze", base, large, "--out", "large");
+    assert.match(stdout, /1,400 %/);
+    assert.match(stdout, /700 %/);
+    const page = await readFile(join(root, "large", "index.html"), "utf8");
+    assert.match(page, /1,\d00\u00a0%/);
+    assert.doesNotMatch(page, /\de\+\d+\s%/);
+  });
+
   test("no intruders: repair says so, and writes nothing", () => {
     const { status, stdout } = lowrank("repair", base, tuned, "--epsilon", "0.01", "--out", "none");
     assert.equal(status, 0);
@@ -171,5 +253,36 @@ suite("lowrank analyze", () => {
     // Before the program listens, the signal itself ends it.
     assert.ok(code === 130 || code === "SIGINT" || code === 1, `${String(code)} ${stderr}`);
     assert.doesNotMatch(stderr, /bug in lowrank/);
+  });
+
+  test("Ctrl-C with --out: that the same command goes on is said, and true", async () => {
+    const layers = Array.from({ length: 8 }, (_, i) => `layers.${i}.weight`);
+    const [before, after] = [1, 2].map((factor) =>
+      Object.fromEntries(layers.map((name, i) => [name, withIntruders(gaussian([320, 320], i), factor, 50 + i)])),
+    );
+    const files = [
+      await writeTensors(join(root, "before.safetensors"), before!),
+      await writeTensors(join(root, "after.safetensors"), after!),
+    ];
+    const args = ["analyze", ...files, "--out", "halted", "--threads", "1", "--no-cache"];
+    const child = spawn(process.execPath, [MAIN, ...args], { cwd: root, env: env() });
+    let stderr = "";
+    child.stderr.on("data", (text: Buffer) => (stderr += text.toString()));
+    const ended = new Promise((done) => child.on("exit", done));
+    // The file is begun when the first matrix is.
+    const wait = setInterval(() => {
+      if (!existsSync(join(root, "halted", "partial-report.jsonl"))) return;
+      clearInterval(wait);
+      child.kill("SIGINT");
+    }, 5);
+    assert.equal(await ended, 130, stderr);
+    clearInterval(wait);
+    assert.match(
+      stderr,
+      /to go on where it stopped, give the same command again: halted has what is done\s+stopped\n$/,
+    );
+    const again = lowrank(...args);
+    assert.equal(again.status, 0, again.stderr);
+    assert.match(again.stdout, /matrices +8 changed/);
   });
 });

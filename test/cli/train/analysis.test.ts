@@ -38,7 +38,8 @@ suite("train with analysis_steps", () => {
   test("a line in the terminal, and a row in the log", async () => {
     const said = await run(
       "analysis_steps=1",
-      "analysis_texts=bundled/pretraining-held-out.jsonl",
+      // Of bundled/dataset_info.json, as docs/analysis.md has it.
+      "analysis_texts=pretraining_sample",
       "analysis_samples=2",
       "analysis_k=3",
     );

@@ -45,6 +45,7 @@ describe("page", () => {
           caption: EVIL,
           sortable: true,
           filterable: true,
+          stacks: true,
           columns: [{ title: EVIL, hint: EVIL }],
           rows: [[{ text: EVIL, target: EVIL }]],
         },
@@ -130,6 +131,17 @@ describe("page", () => {
     assert.match(html, /<th scope="col" class="n"><button type="button">count/);
     const plain = pageHtml(pageOf({ kind: "table", table: { ...table, sortable: false } }));
     assert.doesNotMatch(plain, /<button|data-sortable>/);
+  });
+
+  test("cells that stack carry the names of their columns, others do not", () => {
+    const table = {
+      columns: [{ title: "claim" }, { title: "holds?" }],
+      rows: [["a", { text: "no", level: "bad" }]],
+    } as const;
+    const html = (stacks: boolean) => pageHtml(pageOf({ kind: "table", table: { ...table, stacks } }));
+    assert.match(html(true), /<table id="table-1" class="stacks">/);
+    assert.match(html(true), /<td class="bad" data-label="holds">no<\/td>/);
+    assert.doesNotMatch(html(false), /data-label="|class="stacks"/);
   });
 
   test("is written with its figures and numbers beside it, and refuses names that would meet or leave the folder", async (t) => {
