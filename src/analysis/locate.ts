@@ -30,14 +30,24 @@ export async function locate(name: string, options: LocateOptions = {}): Promise
   const found = await statIfThere(name);
   if (found?.isFile() === true) return locateFile(name);
   if (found?.isDirectory() === true) return locateFolder(name, name, await namesInFolder(name));
-  const { onDownload, ...rest } = options;
-  const asked = { ...rest, ...(onDownload === undefined ? {} : { onProgress: onDownload }) };
+  const asked = hubOptions(options);
   // Adapters are of the hub's kind of models too: the small files say which it is.
   const files = ["config.json", "adapter_config.json"];
   const { dir: probe } = await resolveFolder(name, { ...asked, kind: "model", files });
   const kind = (await namesInFolder(probe)).includes("adapter_config.json") ? "adapter" : "model";
   const { dir } = await resolveFolder(name, { ...asked, kind });
   return { kind, name, dir };
+}
+
+/** These alone: callers pass their own options, whose cache is another one. */
+function hubOptions({ revision, offline, onDownload, onNotice, signal }: LocateOptions) {
+  return {
+    ...(revision === undefined ? {} : { revision }),
+    ...(offline === undefined ? {} : { offline }),
+    ...(onDownload === undefined ? {} : { onProgress: onDownload }),
+    ...(onNotice === undefined ? {} : { onNotice }),
+    ...(signal === undefined ? {} : { signal }),
+  };
 }
 
 function locateFile(path: string): Located {
