@@ -1,16 +1,11 @@
 /** An adapter with its intruders scaled down, written as a LoRA adapter whose factors share the singular values equally. */
-import { rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { type Adapter, adapterOn } from "../adapters/adapter.ts";
 import { lora, type LoraConfig, scaling } from "../adapters/lora.ts";
 import { configure } from "../adapters/settings.ts";
-import { LABELS_FILE } from "../data/datasets/classes.ts";
-import { TEMPLATE_FOLDER } from "../data/text-files.ts";
 import { ConfigError } from "../errors.ts";
-import { COMPANIONS, copyCompanions } from "../formats/model/write.ts";
 import { readJsonObject } from "../formats/peft/json-object.ts";
 import { type Provenance, saveAdapter } from "../formats/peft/index.ts";
-import { asFormatError } from "../formats/safetensors/source.ts";
 import type { Columns } from "../linear-algebra/columns.ts";
 import type { Svd } from "../linear-algebra/svd.ts";
 import { interpDevice } from "../runtime/interp.ts";
@@ -29,6 +24,7 @@ import {
   repairedMatrix,
   type RepairOptions,
 } from "./repair-call.ts";
+import { replaceCompanions } from "./repair-folder.ts";
 import type { RepairedMatrix } from "./repair-report.ts";
 import { addProduct, type LoadedPair } from "./weight-pairs.ts";
 
@@ -275,18 +271,6 @@ async function writeAdapter(
     await own.dispose();
   }
   options.signal?.throwIfAborted();
-}
-
-/** Tokenizer, chat templates and the names of the classes, as they are beside the adapter; no others are left. */
-async function replaceCompanions(dir: string, from: string): Promise<void> {
-  try {
-    for (const name of [...COMPANIONS, LABELS_FILE, TEMPLATE_FOLDER]) {
-      await rm(join(dir, name), { recursive: true, force: true });
-    }
-    await copyCompanions(dir, [from], [LABELS_FILE]);
-  } catch (error) {
-    throw asFormatError(error, dir, "the files beside the adapter cannot be copied");
-  }
 }
 
 /** Reads from the first device, and what that has not from the second. */

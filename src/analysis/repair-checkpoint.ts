@@ -1,19 +1,15 @@
 /** A whole checkpoint with its intruders scaled down: every other tensor is written as it is, byte for byte. */
-import { copyFile, mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir } from "node:fs/promises";
 import { ConfigError } from "../errors.ts";
+import { MODEL_CONFIG_FILE } from "../formats/model/config.ts";
 import { encodeFloat32, isFloatDtype } from "../formats/safetensors/dtype.ts";
 import { type TensorToWrite, writeSharded } from "../formats/safetensors/index.ts";
-import { namesInFolder } from "../formats/safetensors/user-folder.ts";
 import type { Columns } from "../linear-algebra/columns.ts";
 import type { CheckpointWeights } from "./checkpoint-weights.ts";
 import { changeOf, findIn, intrudersLeft, type RepairCall, type Repaired, repairedMatrix } from "./repair-call.ts";
+import { replaceCompanions } from "./repair-folder.ts";
 import type { RepairedMatrix } from "./repair-report.ts";
 import { addProduct } from "./weight-pairs.ts";
-
-/** What belongs to a model beside its weights. */
-const COMPANION = /\.(json|txt|model|jinja)$/;
-const WEIGHTS = /\.safetensors(\.index\.json)?$/;
 
 /** (λ − 1) Σ uᵢ σᵢ vᵢᵀ, by the tensor's name in the tuned checkpoint. */
 interface Change {
@@ -56,12 +52,7 @@ export async function repairedCheckpoint(call: RepairCall): Promise<Repaired> {
 
 async function writeModel(dir: string, tuned: CheckpointWeights, changes: ReadonlyMap<string, Change>): Promise<void> {
   await mkdir(dir, { recursive: true });
-  const from = tuned.dir;
-  if (from !== undefined) {
-    for (const name of await namesInFolder(from)) {
-      if (COMPANION.test(name) && !WEIGHTS.test(name)) await copyFile(join(from, name), join(dir, name));
-    }
-  }
+  if (tuned.dir !== undefined) await replaceCompanions(dir, tuned.dir, [MODEL_CONFIG_FILE]);
   const tensors = [...tuned.tensors.values()].map((entry): TensorToWrite => {
     const { name, shape, dtype } = entry;
     const change = changes.get(name);

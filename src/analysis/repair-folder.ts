@@ -1,25 +1,28 @@
 /** The folder of a repair. */
-import { readdir, writeFile } from "node:fs/promises";
+import { readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { LABELS_FILE } from "../data/datasets/classes.ts";
 import { TEMPLATE_FOLDER } from "../data/text-files.ts";
 import { ConfigError, listed } from "../errors.ts";
+import { MODEL_CONFIG_FILE } from "../formats/model/config.ts";
+import { COMPANIONS, copyCompanions } from "../formats/model/write.ts";
 import { asFormatError } from "../formats/safetensors/source.ts";
 import type { RepairReport } from "./repair-report.ts";
 
 export const REPAIR_FILE = "repair.json";
 
-/** What an earlier repair consists of: an adapter. Whole models are checked by what writes them. */
-const ADAPTER = new Set([
+/** Beside the weights and settings of an adapter or a model: tokenizer, chat templates, names of the classes. */
+const BESIDE: readonly string[] = [...COMPANIONS, LABELS_FILE, TEMPLATE_FOLDER];
+/** What an earlier repair consists of. */
+const OWN = new Set([
+  ...BESIDE,
   REPAIR_FILE,
   "adapter_config.json",
   "adapter_model.safetensors",
   "README.md",
-  LABELS_FILE,
-  TEMPLATE_FOLDER,
+  MODEL_CONFIG_FILE,
 ]);
-const MODEL =
-  /^(config|generation_config|tokenizer\w*|special_tokens_map|added_tokens|vocab)\.json$|^model(-\d+-of-\d+)?\.safetensors(\.index\.json)?$|\.(txt|model|jinja)$/;
+const WEIGHTS = /^model(-\d+-of-\d+)?\.safetensors(\.index\.json)?$/;
 
 /** @throws ConfigError unless the folder is new, empty, or an earlier repair */
 export async function checkRepairFolder(dir: string): Promise<void> {
@@ -34,8 +37,18 @@ export async function checkRepairFolder(dir: string): Promise<void> {
   }
   if (names.length === 0) return;
   if (!names.includes(REPAIR_FILE)) throw refused(dir, "has files in it and is no earlier repair");
-  const others = names.filter((name) => !ADAPTER.has(name) && !MODEL.test(name));
+  const others = names.filter((name) => !OWN.has(name) && !WEIGHTS.test(name));
   if (others.length > 0) throw refused(dir, `is an earlier repair with other files in it: ${listed(others)}`);
+}
+
+/** Copies what belongs beside the weights; none that an earlier repair left stays. @param also names of further files */
+export async function replaceCompanions(dir: string, from: string, also: readonly string[] = []): Promise<void> {
+  try {
+    for (const name of [...BESIDE, ...also]) await rm(join(dir, name), { recursive: true, force: true });
+    await copyCompanions(dir, [from], [LABELS_FILE, ...also]);
+  } catch (error) {
+    throw asFormatError(error, dir, "the files beside the weights cannot be copied");
+  }
 }
 
 function refused(where: string, what: string): ConfigError {

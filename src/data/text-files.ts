@@ -5,6 +5,7 @@ export const TEXT_FILES: readonly string[] = [
   "tokenizer.json",
   "tokenizer_config.json",
   "tokenizer.model",
+  "sentencepiece.bpe.model",
   "special_tokens_map.json",
   "added_tokens.json",
   "vocab.json",

@@ -233,7 +233,7 @@ suite("repair", async () => {
       "model.embed_tokens.weight": rest["model.embed_tokens.weight"],
     };
     await writeTensors(join(dir, "model.safetensors"), { [name]: tuned, ...moved });
-    await writeFile(join(dir, "config.json"), "{}");
+    for (const file of ["config.json", "tokenizer.json", "trainer_state.json"]) await writeFile(join(dir, file), "{}");
     const { report } = await repairAdapter(base, dir, { ...options, out, lambda: 0 });
     assert.deepEqual([report.intruders_before, report.intruders_after], [2, 0]);
     const file = await openSafetensors(join(out, "model.safetensors"));
@@ -241,8 +241,13 @@ suite("repair", async () => {
     near(await file.readFloat32(name), scaled(matrix, svd(matrix), [0, 1], 0).data, 1e-6);
     for (const [each, { values }] of Object.entries(moved)) assert.deepEqual(await file.readFloat32(each), values);
     await file.close();
-    assert.ok(existsSync(join(out, "config.json")));
+    const files = ["config.json", "model.safetensors", "repair.json", "tokenizer.json"];
+    assert.deepEqual((await readdir(out)).toSorted(), files);
     await rejects(repairAdapter(base, dir, { ...options, out, lambda: 0, rank: 3 }), /no rank to keep/);
+    // Once more, into the same folder: what the model has not any more goes.
+    await rm(join(dir, "tokenizer.json"));
+    await repairAdapter(base, dir, { ...options, out, lambda: 0.5 });
+    assert.deepEqual((await readdir(out)).toSorted(), files.slice(0, -1));
   });
 
   test("no intruders: nothing is written, unless it is asked for", async () => {
