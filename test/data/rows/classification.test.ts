@@ -9,29 +9,10 @@ import { prepareRows } from "../../../src/data/rows/prepare.ts";
 import type { RowSettings } from "../../../src/data/rows/settings.ts";
 import { loadTokenizer } from "../../../src/data/text/tokenizer.ts";
 import { all, complaint, jsonLines, temporaryFolder } from "../../support/dataset-files.ts";
+import { ROW_SETTINGS } from "../../support/row-settings.ts";
 import { folderOf } from "../text/fixtures.ts";
 
-const SETTINGS: RowSettings = {
-  stage: "cls",
-  cutoffLen: 12,
-  overLength: "truncate",
-  trainOnPrompt: false,
-  maskHistory: false,
-  defaultSystem: null,
-  enableThinking: true,
-  packing: false,
-  shuffle: true,
-  dataSeed: 7,
-  groupByLength: false,
-  perDeviceTrainBatchSize: 2,
-  gradientAccumulationSteps: 1,
-  streaming: false,
-  bufferSize: 1,
-  preprocessingNumWorkers: 1,
-  overwriteCache: false,
-  tokenizedPath: null,
-  classToken: "first",
-};
+const SETTINGS: RowSettings = { ...ROW_SETTINGS, stage: "cls", cutoffLen: 12, bufferSize: 1, classToken: "first" };
 const { root, write } = await temporaryFolder();
 const WORDS = "a b c d e f g h one two three four five six seven eight".split(" ");
 

@@ -10,30 +10,12 @@ import type { RowSettings } from "../../../src/data/rows/settings.ts";
 import { resolveTemplate } from "../../../src/data/text/templates.ts";
 import type { Tokenizer } from "../../../src/data/text/tokenizer.ts";
 import { all, complaint, jsonLines, temporaryFolder } from "../../support/dataset-files.ts";
+import { ROW_SETTINGS } from "../../support/row-settings.ts";
 import { byteTokenizer } from "../text/fixtures.ts";
 
 const { root, write } = await temporaryFolder();
 
-const SETTINGS: RowSettings = {
-  stage: "sft",
-  cutoffLen: 96,
-  overLength: "truncate",
-  trainOnPrompt: false,
-  maskHistory: false,
-  defaultSystem: null,
-  enableThinking: true,
-  packing: false,
-  shuffle: true,
-  dataSeed: 7,
-  groupByLength: false,
-  perDeviceTrainBatchSize: 2,
-  gradientAccumulationSteps: 1,
-  streaming: false,
-  bufferSize: 50,
-  preprocessingNumWorkers: 1,
-  overwriteCache: false,
-  tokenizedPath: null,
-};
+const SETTINGS: RowSettings = { ...ROW_SETTINGS, cutoffLen: 96 };
 
 /** Questions and answers of various lengths; every hundredth record is bad. */
 function pairs(n: number): string {
